@@ -1,0 +1,40 @@
+//! The contract between services: one copy, generated from `proto/` at build time.
+//!
+//! Modules follow the proto packages: `proto::order::v1`, `proto::events::order::v1`.
+
+#![allow(clippy::doc_markdown, clippy::large_enum_variant, reason = "generated code")]
+
+/// All files with their comments stripped, as the reflection service wants them.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! package {
+    ($($path:ident).+, $file:literal) => {
+        package!(@nest $file, $($path)+);
+    };
+    (@nest $file:literal, $last:ident) => {
+        /// Version 1 of the package.
+        pub mod $last { tonic::include_proto!($file); }
+    };
+    (@nest $file:literal, $first:ident $($rest:ident)+) => {
+        /// Package of the service.
+        pub mod $first { package!(@nest $file, $($rest)+); }
+    };
+}
+
+package!(market.v1, "market.v1");
+package!(cart.v1, "cart.v1");
+package!(inventory.v1, "inventory.v1");
+package!(payment.v1, "payment.v1");
+package!(order.v1, "order.v1");
+package!(search.v1, "search.v1");
+package!(region.v1, "region.v1");
+
+/// What the services say on the spine.
+pub mod events {
+    package!(cart.v1, "events.cart.v1");
+    package!(inventory.v1, "events.inventory.v1");
+    package!(order.v1, "events.order.v1");
+    package!(payment.v1, "events.payment.v1");
+}
+
+mod convert;

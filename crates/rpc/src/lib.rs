@@ -1,0 +1,21 @@
+//! How every service is called, served, started and stopped.
+//!
+//! - [`Failure`] and [`Kind`]: one table from what went wrong to gRPC code, HTTP code and whether a retry makes sense.
+//! - [`channel`]: a client connection that carries the trace and never waits without a limit.
+//! - [`Grpc`]: a service's RPCs with health, reflection, a span and metrics per call.
+//! - [`Readiness`]: what a service needs, checked once a second; behind gRPC health and `/readyz`.
+//! - [`process::main`]: arguments, settings, telemetry, run, drain, exit code.
+
+mod admin;
+mod client;
+mod failure;
+mod grpc;
+mod observe;
+pub mod process;
+mod readiness;
+
+pub use client::{Client, channel};
+pub use failure::{Failure, Kind};
+pub use grpc::Grpc;
+pub use process::Process;
+pub use readiness::{Readiness, Unready};

@@ -1,0 +1,63 @@
+//! How every Kafka client of ours is set up: the one place that builds a `ClientConfig`.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
+
+#[expect(clippy::disallowed_methods, reason = "the one place that builds a ClientConfig")]
+fn base(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", "market")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true")
+        .set("broker.address.family", "v4");
+    config
+}
+
+/// A producer that neither loses, repeats nor reorders within a partition.
+pub(crate) fn producer(bootstrap: &str) -> ClientConfig {
+    let mut config = base(bootstrap);
+    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1").set("message.timeout.ms", "30000");
+    config
+}
+
+/// A member of `group` that commits only what was handled.
+pub(crate) fn consumer(bootstrap: &str, group: &str) -> ClientConfig {
+    let mut config = base(bootstrap);
+    config
+        .set("group.id", group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        .set("fetch.wait.max.ms", "50")
+        .set("queued.max.messages.kbytes", "4096")
+        .set("topic.metadata.refresh.interval.ms", "30000");
+    config
+}
+
+/// A client for administration.
+pub(crate) fn admin(bootstrap: &str) -> ClientConfig {
+    base(bootstrap)
+}
+
+/// A readiness check: the broker answers a metadata request.
+///
+/// # Errors
+/// The client's own words.
+pub async fn ping(bootstrap: String) -> Result<(), String> {
+    let probe = move || {
+        let client: BaseConsumer = base(&bootstrap).create().map_err(|error| error.to_string())?;
+        client.fetch_metadata(Some("order.events"), Duration::from_millis(1500)).map(drop).map_err(|error| error.to_string())
+    };
+    tokio::task::spawn_blocking(probe).await.map_err(|error| error.to_string())?
+}

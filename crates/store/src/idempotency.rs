@@ -1,0 +1,51 @@
+//! Idempotency keys: a repeated request gets the first one's answer.
+
+use sqlx::PgConnection;
+
+/// What a key says of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Never seen: do it, then [`answer_in`] the same transaction.
+    New,
+    /// Done before with the same body; this was the answer.
+    Replay(Vec<u8>),
+    /// Used before with another body.
+    Reused,
+}
+
+/// Claims `key` within `scope` for a request with this hash. Waits while another transaction holds the same key.
+///
+/// # Errors
+/// Of the database.
+pub async fn claim_in(tx: &mut PgConnection, scope: &str, key: &str, request_hash: &[u8]) -> sqlx::Result<Claim> {
+    let inserted = sqlx::query("INSERT INTO idempotency_keys (scope, key, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(scope)
+        .bind(key)
+        .bind(request_hash)
+        .execute(&mut *tx)
+        .await?;
+    if inserted.rows_affected() == 1 {
+        return Ok(Claim::New);
+    }
+    let (hash, response): (Vec<u8>, Option<Vec<u8>>) =
+        sqlx::query_as("SELECT request_hash, response FROM idempotency_keys WHERE scope = $1 AND key = $2")
+            .bind(scope)
+            .bind(key)
+            .fetch_one(tx)
+            .await?;
+    Ok(if hash == request_hash { Claim::Replay(response.unwrap_or_default()) } else { Claim::Reused })
+}
+
+/// Keeps the answer for later repeats.
+///
+/// # Errors
+/// Of the database.
+pub async fn answer_in(tx: &mut PgConnection, scope: &str, key: &str, response: &[u8]) -> sqlx::Result<()> {
+    sqlx::query("UPDATE idempotency_keys SET response = $3 WHERE scope = $1 AND key = $2")
+        .bind(scope)
+        .bind(key)
+        .bind(response)
+        .execute(tx)
+        .await
+        .map(drop)
+}

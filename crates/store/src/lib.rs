@@ -1,0 +1,67 @@
+//! PostgreSQL for services: pools, migrations, and the three tables that make a change happen once: outbox, inbox, idempotency keys.
+//!
+//! Each function works on the caller's transaction, so the change and its record commit together or not at all.
+
+pub mod idempotency;
+pub mod inbox;
+pub mod outbox;
+mod prune;
+
+use std::time::Duration;
+
+use config::Secret;
+use sqlx::{
+    PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use prune::prune;
+
+/// Tables that every service has; kept apart from the service's own migrations.
+static SHARED: Migrator = sqlx::migrate!("./migrations");
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL cannot be read.
+    #[error("read the database URL")]
+    Url(#[source] sqlx::Error),
+    /// A migration failed.
+    #[error("migrate the database schema")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// A pool of at most `max` connections to `url`, made when first used. Waiting for a connection takes at most 3 s.
+///
+/// # Errors
+/// [`Error::Url`].
+pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
+    let options: PgConnectOptions = url.expose().parse().map_err(Error::Url)?;
+    // A statement that hangs must not hold its connection for ever, nor may a transaction that its owner forgot.
+    let options = options.options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("lock_timeout", "5s")]);
+    Ok(PgPoolOptions::new().max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))
+}
+
+/// Brings the shared tables and the service's own up to date in the schema that `url`'s role owns.
+///
+/// # Errors
+/// [`Error`]; nothing of a failed migration stays.
+pub async fn migrate(url: &Secret, own: &Migrator) -> Result<(), Error> {
+    let options: PgConnectOptions = url.expose().parse().map_err(Error::Url)?;
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let mut shared = Migrator { migrations: SHARED.migrations.clone(), ..Migrator::DEFAULT };
+    shared.dangerous_set_table_name("_shared_migrations");
+    shared.run(&pool).await?;
+    own.run(&pool).await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// A readiness check: the database answers.
+///
+/// # Errors
+/// The database's own words.
+pub async fn ping(pool: PgPool) -> Result<(), String> {
+    sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|error| error.to_string())
+}

@@ -1,0 +1,2 @@
+//! The bff service as a process.
+fn main() {}

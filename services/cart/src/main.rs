@@ -1,0 +1,2 @@
+//! The cart service as a process.
+fn main() {}

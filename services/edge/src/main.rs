@@ -1,0 +1,2 @@
+//! The edge service as a process.
+fn main() {}

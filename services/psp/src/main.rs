@@ -1,0 +1,2 @@
+//! The psp service as a process.
+fn main() {}

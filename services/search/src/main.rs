@@ -1,0 +1,2 @@
+//! The search service as a process.
+fn main() {}

@@ -1,1 +1,34 @@
-//! The CLI.
+//! The CLI that runs a two-region market on one machine, with real engines as its child processes.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`plan`] | parts, ports, settings and the order of start: pure tables |
+//! | [`fetch`] | engines into the download cache, checked against `backbone.lock` |
+//! | [`engine`] | how each engine is prepared, run and probed |
+//! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
+//! | [`home`], [`state`], [`process`] | files, the state others read, `/proc` |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`] | the commands |
+
+pub mod catalog;
+pub mod cli;
+pub mod demo;
+pub mod doctor;
+pub mod down;
+pub mod engine;
+pub mod exit;
+pub mod fetch;
+pub mod home;
+pub mod jobs;
+pub mod logs;
+pub mod mirror;
+pub mod output;
+pub mod plan;
+pub mod preflight;
+pub mod probe;
+pub mod process;
+pub mod seed;
+pub mod state;
+pub mod status;
+pub mod supervisor;
+pub mod topics;
+pub mod up;

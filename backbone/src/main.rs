@@ -1,2 +1,5 @@
-//! The CLI.
-fn main() {}
+//! The `backbone` program.
+
+fn main() -> std::process::ExitCode {
+    backbone::cli::main().into()
+}

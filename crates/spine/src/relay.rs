@@ -76,7 +76,7 @@ impl Relay {
                 }
             }
         };
-        shutdown.run_until_cancelled(publish).await.unwrap_or(Ok(()))
+        Box::pin(shutdown.run_until_cancelled(publish)).await.unwrap_or(Ok(()))
     }
 
     /// Holds the schema's relay lock and publishes batch after batch. Returns only with an error.

@@ -32,6 +32,10 @@ impl Tail {
         let open = move || {
             let consumer: StreamConsumer = client::consumer(&bootstrap, "tail").set("enable.auto.commit", "false").create()?;
             let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+            // A topic that does not exist yet is answered with no partitions.
+            if metadata.topics().iter().all(|topic| topic.partitions().is_empty()) {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic).into());
+            }
             let mut assignment = TopicPartitionList::new();
             let mut ends = BTreeMap::new();
             for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {

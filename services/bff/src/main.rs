@@ -1,2 +1,5 @@
 //! The bff service as a process.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    rpc::process::main::<bff::Service>()
+}

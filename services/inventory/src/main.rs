@@ -1,2 +1,5 @@
 //! The inventory service as a process.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    rpc::process::main::<inventory::Service>()
+}

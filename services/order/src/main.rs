@@ -1,2 +1,5 @@
 //! The order service as a process.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    rpc::process::main::<order::Service>()
+}

@@ -1,2 +1,5 @@
 //! The search service as a process.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    rpc::process::main::<search::Service>()
+}

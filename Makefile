@@ -1,0 +1,94 @@
+# Thin on purpose: what a target does is in `backbone`, in `xtask` or in cargo. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release
+TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/backbone/tools
+BACKBONE := $(TARGET)/backbone
+
+# --workspace everywhere: cargo then gives every crate the same features, so nothing is built twice.
+CARGO_FLAGS := --release --locked --workspace
+
+# Tools that Debian does not have; the version is part of the path, so a new one is a new file.
+BUF := $(TOOLS)/buf-1.57.2/buf
+GRPCURL := $(TOOLS)/grpcurl-1.9.4/grpcurl
+DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
+
+NEEDED := cc:gcc make:make git:git java:openjdk-17-jre-headless mvn:maven
+NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
+
+.PHONY: help demo start up stop down test verify fix e2e build fetch ready tests-ready advisories
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ready ## start two regions, place an order in each, and shop until Ctrl-C
+	@$(BACKBONE) demo
+
+start: ready ## start everything in the background and return when the shop answers
+	@$(BACKBONE) up --detach
+
+stop: ## stop what `start` started; the data stays
+	@if [ -x $(BACKBONE) ]; then $(BACKBONE) down; else echo "$(BACKBONE) is not built, so nothing of it runs"; fi
+
+up: start
+down: stop
+
+test: tests-ready $(GRPCURL) ## run every test, on real engines; needs nothing done before
+	cargo test $(CARGO_FLAGS)
+	@$(MAKE) e2e
+
+# The crate's Cargo.toml has `test = false` for its target, so that `cargo test` alone leaves it out.
+e2e: tests-ready $(GRPCURL) ## run the end-to-end suite: two whole regions, a browser, grpcurl, kcat
+	@if [ -d e2e ]; then set -x; GRPCURL=$(GRPCURL) cargo test $(CARGO_FLAGS) --test e2e; \
+	else echo "NOT RUN: this tree has no crate e2e"; fi
+
+verify: $(BUF) $(DENY) ## check everything that can be checked without running it; writes nothing
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@cargo build $(CARGO_FLAGS) --quiet --bin xtask
+	$(TARGET)/xtask all
+	$(TARGET)/xtask proto --buf $(BUF) $(if $(BASE),--base $(BASE))
+	$(DENY) --locked check --allow no-license-field bans licenses sources
+	@$(MAKE) advisories || echo "WARNING: see above; an advisory published since does not fail the checks of an older commit"
+
+advisories: $(DENY) ## look for known vulnerabilities in the crates we use; needs the network
+	@if timeout 60 $(DENY) --locked fetch db >/dev/null 2>&1; \
+	then $(DENY) --locked check --disable-fetch advisories; \
+	else echo "NOT CHECKED: known vulnerabilities; the database at github.com/RustSec/advisory-db cannot be reached from here"; fi
+
+fix: ## format, and mend what clippy can mend
+	cargo clippy $(CARGO_FLAGS) --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+build: ## build everything
+	cargo build $(CARGO_FLAGS)
+
+fetch: ## download PostgreSQL, Kafka, Temporal and NATS
+	@cargo build $(CARGO_FLAGS) --bin backbone
+	@$(BACKBONE) fetch
+
+# The download runs while the rest is built; either one's failure is a failure.
+ready:
+	@.ci/install $(NEEDED)
+	@cargo build $(CARGO_FLAGS) --bin backbone
+	@$(BACKBONE) fetch & fetch=$$!; failed=0; \
+	cargo build $(CARGO_FLAGS) || failed=1; \
+	wait $$fetch || failed=1; \
+	exit $$failed
+
+tests-ready:
+	@.ci/install $(NEEDED) $(NEEDED_FOR_TESTS)
+	@$(MAKE) ready
+
+$(BUF):
+	GOBIN=$(@D) go install github.com/bufbuild/buf/cmd/buf@v1.57.2
+
+$(GRPCURL):
+	GOBIN=$(@D) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+
+$(DENY):
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TOOLS)/cargo-deny-0.20.2

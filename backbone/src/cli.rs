@@ -1,0 +1,250 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::{
+    demo, doctor, down,
+    exit::Exit,
+    fetch::Installed,
+    home::Home,
+    logs,
+    output::{line, problem},
+    plan::{MAX_SHIFT, Plan, Ports},
+    status, up,
+};
+
+/// Runs a two-region marketplace on this machine: fetches its engines, starts, watches and stops everything.
+#[derive(Debug, Parser)]
+#[command(name = "backbone", version, subcommand_required = true, arg_required_else_help = true, after_help = CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const CODES: &str = "\
+Exit codes: 0 done; 1 failed, or already running; 3 (status) nothing runs; 64 wrong command line;
+69 something is missing or taken, nothing was started; 130 Ctrl-C.
+
+Examples:
+  backbone doctor              what this machine lacks
+  backbone up --detach         start everything and wait until the shop answers
+  backbone status              what runs, and how much memory it takes
+  backbone logs order -f       follow the order services of both regions
+  backbone down                stop everything, keep the data";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Download the engines (PostgreSQL, Kafka, Temporal, NATS) and check them against backbone.lock.
+    #[command(
+        after_help = "Examples:\n  backbone fetch\n  backbone fetch --verify   # hash what is installed; fetch again what is damaged"
+    )]
+    Fetch {
+        /// Hash all installed files and fetch again what is damaged.
+        #[arg(long)]
+        verify: bool,
+        #[command(flatten)]
+        cache: Cache,
+    },
+    /// Start everything.
+    #[command(after_help = "Examples:\n  backbone up                          # until Ctrl-C\n  backbone up --detach\n  \
+                            backbone up --detach --brokers 3     # three Kafka brokers in each region\n  \
+                            BACKBONE_PORT_SHIFT=100 backbone up  # every port 100 higher")]
+    Up {
+        /// Leave it running in the background; return when everything is ready.
+        #[arg(long, short)]
+        detach: bool,
+        #[command(flatten)]
+        start: Start,
+    },
+    /// What `up --detach` leaves running.
+    #[command(hide = true)]
+    Supervise {
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Stop everything.
+    #[command(after_help = "Examples:\n  backbone down\n  backbone down --purge   # and forget all data")]
+    Down {
+        /// Remove the home folder's content too: all data is lost.
+        #[arg(long)]
+        purge: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show every process: state, uptime, memory (its share of shared pages included) and restarts.
+    #[command(after_help = "Examples:\n  backbone status\n  backbone status --json | jq .rss_bytes")]
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show the parts' logs.
+    #[command(
+        after_help = "Examples:\n  backbone logs order --region eu -f\n  backbone logs kafka -n 20\n  backbone logs backbone   # the supervisor's own"
+    )]
+    Logs {
+        /// Which part; all when absent.
+        part: Option<String>,
+        /// Only this region's: eu, us or global.
+        #[arg(long)]
+        region: Option<String>,
+        /// Go on until Ctrl-C.
+        #[arg(long, short)]
+        follow: bool,
+        /// How many lines of each.
+        #[arg(long, short = 'n', default_value_t = 100)]
+        lines: usize,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show what this machine lacks, each with the line that installs it.
+    #[command(after_help = "Examples:\n  backbone doctor\n  backbone doctor --json")]
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Start everything, place an order in each region, show what to look at, and keep gentle shoppers going until Ctrl-C.
+    #[command(after_help = "Examples:\n  backbone demo\n  backbone demo --once   # end after the table, leave everything running")]
+    Demo {
+        /// End after the table and leave everything running.
+        #[arg(long)]
+        once: bool,
+        #[command(flatten)]
+        start: Start,
+    },
+}
+
+#[derive(Debug, Args)]
+struct At {
+    /// Where the state is kept.
+    #[arg(long, env = "BACKBONE_HOME", default_value = ".backbone")]
+    home: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Cache {
+    /// Where downloads are kept [default: ~/.cache/backbone/parts].
+    #[arg(long, env = "BACKBONE_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Start {
+    #[command(flatten)]
+    place: At,
+    #[command(flatten)]
+    cache: Cache,
+    /// Kafka brokers in each region, 1 or 3; fixed when the home is made.
+    #[arg(long, default_value = "1", value_parser = brokers)]
+    brokers: u16,
+    /// Added to every port.
+    #[arg(long, env = "BACKBONE_PORT_SHIFT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=i64::from(MAX_SHIFT)))]
+    port_shift: u16,
+    /// Port of the shop [default: 8080 and the shift].
+    #[arg(long, env = "BACKBONE_EDGE_PORT")]
+    edge_port: Option<u16>,
+    /// Only PostgreSQL, Kafka, Temporal and NATS, with their databases and topics.
+    #[arg(long)]
+    engines_only: bool,
+}
+
+fn brokers(text: &str) -> Result<u16, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".to_owned()),
+    }
+}
+
+impl Cache {
+    fn path(self) -> Result<PathBuf> {
+        if let Some(path) = self.cache {
+            return Ok(path);
+        }
+        let caches = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let caches = caches.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+        Ok(caches.context("neither HOME nor XDG_CACHE_HOME is set: say where downloads go with BACKBONE_CACHE")?.join("backbone/parts"))
+    }
+}
+
+impl Start {
+    fn options(self) -> Result<up::Options> {
+        Ok(up::Options {
+            home: self.place.home,
+            cache: self.cache.path()?,
+            ports: Ports { shift: self.port_shift, edge: self.edge_port },
+            brokers: self.brokers,
+            engines_only: self.engines_only,
+        })
+    }
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.code() } else { Exit::Ok.code() };
+        }
+    };
+    let outcome = Runtime::new().context("start the runtime").and_then(|runtime| runtime.block_on(Box::pin(run(cli.command))));
+    match outcome {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            problem(format_args!("backbone: {error:#}"));
+            Exit::Failed.code()
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::Fetch { verify, cache } => {
+            let installed = Installed::new(&cache.path()?)?;
+            up::fetch(&installed, verify).await?;
+            line("all engines are here");
+            Ok(Exit::Ok)
+        }
+        Command::Up { detach: true, start } => up::detached(&start.options()?).await,
+        Command::Up { detach: false, start } => up::foreground(&start.options()?).await,
+        Command::Supervise { start } => up::supervise(&start.options()?).await,
+        Command::Down { purge, place } => down::down(&Home::at(&place.home)?, purge).await,
+        Command::Status { json, place } => status::print(&Home::at(&place.home)?, json),
+        Command::Logs { part, region, follow, lines, place } => {
+            logs::show(&Home::at(&place.home)?, &logs::Selection { part, region, lines, follow }).await
+        }
+        Command::Doctor { json, start } => {
+            let home = Home::at(&start.place.home)?;
+            let options = start.options()?;
+            let plan = Plan::new(options.ports, options.brokers, options.engines_only);
+            let running = home.is_locked()?;
+            doctor::print((!running).then_some(&plan), home.path(), json)
+        }
+        Command::Demo { once, start } => demo::run(&start.options()?, once).await,
+    }
+}
+
+/// The command line's definition, for tests and generated pages.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::definition().debug_assert();
+    }
+}

@@ -1,0 +1,90 @@
+//! The mirror: each region's database subscribes to what the other publishes.
+//!
+//! A service's migrations make a publication named `<something>_mirror`; here the other region gets the subscription
+//! `<something>_mirror_from_<region>`. `origin = none` keeps a row from travelling back. `synchronous_commit = local` makes an applied
+//! commit flush at once: at the default (off) a commit that waits for this region would wait for the WAL writer, 200 ms.
+
+mod fill;
+
+use anyhow::{Context as _, Result};
+use ids::Region;
+use sqlx::{Connection, PgConnection};
+
+use crate::engine::{
+    Context,
+    postgres::{
+        connect,
+        databases::{MARKET, exists, run},
+    },
+};
+
+/// Makes missing subscriptions in both regions and tells existing ones where the other region is now.
+///
+/// One after the other: a subscription being made waits for the open transactions of the publisher, so two that are made crosswise
+/// can wait for each other.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn ensure(context: &Context) -> Result<()> {
+    let mut eu = connect(context, Region::Eu, MARKET).await?;
+    let mut us = connect(context, Region::Us, MARKET).await?;
+    subscribe(context, Region::Eu, &mut eu, &mut us).await?;
+    subscribe(context, Region::Us, &mut us, &mut eu).await?;
+    let _ = tokio::join!(eu.close(), us.close());
+    Ok(())
+}
+
+/// `to` subscribes to what `from`, the database of region `publisher`, publishes.
+async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection, to: &mut PgConnection) -> Result<()> {
+    let publications: Vec<String> =
+        sqlx::query_scalar("SELECT pubname::text FROM pg_publication WHERE pubname LIKE '%\\_mirror' ORDER BY pubname")
+            .fetch_all(&mut *from)
+            .await
+            .with_context(|| format!("list {publisher}'s publications"))?;
+    let address = format!(
+        "host=127.0.0.1 port={} dbname={MARKET} user=postgres password={}",
+        context.plan.ports.postgres(publisher),
+        context.settings.secrets.superuser
+    );
+    for publication in publications {
+        let name = format!("{publication}_from_{publisher}");
+        let enabled: Option<bool> = sqlx::query_scalar("SELECT subenabled FROM pg_subscription WHERE subname = $1")
+            .bind(&name)
+            .fetch_optional(&mut *to)
+            .await
+            .context("look for the subscription")?;
+        if enabled.is_some() {
+            run(to, format!("ALTER SUBSCRIPTION \"{name}\" CONNECTION '{address}'")).await?;
+        } else {
+            create(from, to, &publication, &name, &address).await?;
+        }
+        if enabled == Some(true) {
+            // Takes in tables that a later migration added.
+            run(to, format!("ALTER SUBSCRIPTION \"{name}\" REFRESH PUBLICATION")).await?;
+        } else {
+            // New, or made by an `up` that was killed before it came here.
+            let rows = fill::missing_rows(from, to, &publication).await?;
+            if rows > 0 {
+                tracing::warn!(subscription = name, rows, "was missing although there was data: the rows were copied");
+            }
+            run(to, format!("ALTER SUBSCRIPTION \"{name}\" ENABLE")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a subscription that does not run yet. Its slot keeps all that is written from now on.
+async fn create(from: &mut PgConnection, to: &mut PgConnection, publication: &str, name: &str, address: &str) -> Result<()> {
+    // A slot of that name without its subscription is what an `up` that was killed here leaves behind.
+    if exists(from, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND NOT active", name).await? {
+        run(from, format!("SELECT pg_drop_replication_slot('{name}')")).await?;
+    }
+    run(
+        to,
+        format!(
+            "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{address}' PUBLICATION \"{publication}\" \
+             WITH (enabled = false, origin = none, copy_data = false, synchronous_commit = local, failover = false)"
+        ),
+    )
+    .await
+}

@@ -1,0 +1,415 @@
+//! What runs, where, and in which order. Pure: tables in, a list of steps out.
+//!
+//! ```text
+//! postgres -> databases -> migrations -+-> mirror -+
+//! kafka -> topics ---------------------------------+-> services, bff -> edge -+-> shop answers
+//! temporal, nats, psp -----------------------------+-> catalog --------------+
+//! ```
+
+use std::{collections::BTreeMap, fmt};
+
+use ids::Region;
+
+use crate::home::Secrets;
+
+/// Where a part runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// In one region.
+    In(Region),
+    /// Once, outside both regions.
+    Global,
+}
+
+impl Place {
+    /// The name shown and used in file names.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In(region) => region.as_str(),
+            Self::Global => "global",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What kind of process a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgres,
+    /// One Kafka broker and controller, with its node id (from 1).
+    Kafka(u16),
+    /// The Temporal dev server.
+    Temporal,
+    /// nats-server.
+    Nats,
+    /// One of our own binaries, named as the part.
+    Service,
+}
+
+/// A port that a part listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// What it is for.
+    pub label: &'static str,
+    /// Its number.
+    pub number: u16,
+}
+
+/// A process that is kept running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Name within its place.
+    pub name: String,
+    /// Where it runs.
+    pub place: Place,
+    /// What it is.
+    pub kind: Kind,
+    /// Ports; the first is the one that others call.
+    pub ports: Vec<Port>,
+}
+
+impl Part {
+    /// `eu/order`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.place, self.name)
+    }
+
+    /// The port that others call.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.ports[0].number
+    }
+
+    /// The port that a service answers `/readyz` on.
+    #[must_use]
+    pub fn admin(&self) -> u16 {
+        self.port() + ADMIN
+    }
+
+    /// Parts stop from the highest layer down.
+    #[must_use]
+    pub fn layer(&self) -> u8 {
+        match (self.kind, self.name.as_str()) {
+            (Kind::Service, "edge") => 4,
+            (Kind::Service, "bff") => 3,
+            (Kind::Service, "psp") => 1,
+            (Kind::Service, _) => 2,
+            _ => 0,
+        }
+    }
+}
+
+/// Something to do once on the way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Database, roles and schemas.
+    Databases(Region),
+    /// Each service's migrations.
+    Migrations(Region),
+    /// Subscriptions between the regions' databases.
+    Mirror,
+    /// Kafka topics.
+    Topics(Region),
+    /// The catalog's items and stock.
+    Catalog(Region),
+    /// The shop answers through every door.
+    Shop,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start a part and keep it running.
+    Run(Part),
+    /// Do something once.
+    Do(Job),
+}
+
+/// One line of `up`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Unique, e.g. `eu/postgres`, `mirror`.
+    pub id: String,
+    /// Steps that must be done before.
+    pub needs: Vec<String>,
+    /// What it does.
+    pub action: Action,
+}
+
+/// Port numbers: a table and a shift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ports {
+    /// Added to each number.
+    pub shift: u16,
+    /// The edge's own port, not shifted.
+    pub edge: Option<u16>,
+}
+
+/// The largest shift that leaves every port below 32768, where the kernel starts to hand out ports of its own.
+pub const MAX_SHIFT: u16 = 8_000;
+
+/// The services with a schema and a role of their own.
+pub const OWNERS: [&str; 4] = ["cart", "inventory", "payment", "order"];
+
+/// Services of a region and their offset in its port range.
+const SERVICES: [(&str, u16); 6] = [("cart", 101), ("inventory", 102), ("payment", 103), ("order", 104), ("search", 105), ("bff", 80)];
+
+/// An admin port is the service's own plus this.
+const ADMIN: u16 = 500;
+
+impl Ports {
+    fn regional(self, region: Region, offset: u16) -> u16 {
+        let base = match region {
+            Region::Eu => 21_000,
+            Region::Us => 22_000,
+        };
+        base + offset + self.shift
+    }
+
+    /// Where PostgreSQL listens.
+    #[must_use]
+    pub fn postgres(self, region: Region) -> u16 {
+        self.regional(region, 432)
+    }
+
+    /// Where a broker listens: client port, controller port.
+    #[must_use]
+    pub fn kafka(self, region: Region, node: u16) -> (u16, u16) {
+        let first = self.regional(region, 92 + 2 * (node - 1));
+        (first, first + 1)
+    }
+
+    /// Where Temporal listens: gRPC, web pages.
+    #[must_use]
+    pub fn temporal(self, region: Region) -> (u16, u16) {
+        (self.regional(region, 233), self.regional(region, 234))
+    }
+
+    /// Where NATS listens: clients, leaf nodes.
+    #[must_use]
+    pub fn nats(self, region: Region) -> (u16, u16) {
+        (self.regional(region, 222), self.regional(region, 223))
+    }
+
+    /// Where a service listens.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    #[must_use]
+    pub fn service(self, place: Place, name: &str) -> u16 {
+        match (place, name) {
+            (Place::Global, "edge") => self.edge.unwrap_or(8_080 + self.shift),
+            (Place::Global, "psp") => 20_110 + self.shift,
+            (Place::In(region), _) => {
+                let (_, offset) = SERVICES.iter().find(|(known, _)| *known == name).expect("the service is in the table");
+                self.regional(region, *offset)
+            }
+            (Place::Global, _) => unreachable!("edge and psp are the only global services"),
+        }
+    }
+
+    /// A region's brokers, as clients want them.
+    #[must_use]
+    pub fn bootstrap(self, region: Region, brokers: u16) -> String {
+        (1..=brokers).map(|node| format!("127.0.0.1:{}", self.kafka(region, node).0)).collect::<Vec<_>>().join(",")
+    }
+
+    /// A service's base address.
+    #[must_use]
+    pub fn url(self, place: Place, name: &str) -> String {
+        format!("http://127.0.0.1:{}", self.service(place, name))
+    }
+}
+
+/// The whole of both regions.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Port numbers.
+    pub ports: Ports,
+    /// Brokers in each region, 1 or 3.
+    pub brokers: u16,
+    /// Every step; a step comes after those that it needs.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Everything, or with `engines_only` just the engines, their databases and topics.
+    #[must_use]
+    pub fn new(ports: Ports, brokers: u16, engines_only: bool) -> Self {
+        let mut plan = Self { ports, brokers, steps: Vec::new() };
+        for region in Region::ALL {
+            plan.engines(region);
+        }
+        if !engines_only {
+            plan.services();
+        }
+        plan
+    }
+
+    /// The parts among the steps.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Run(part) => Some(part),
+            Action::Do(_) => None,
+        })
+    }
+
+    fn run(&mut self, place: Place, name: &str, kind: Kind, ports: &[(&'static str, u16)], needs: &[String]) {
+        let ports = ports.iter().map(|&(label, number)| Port { label, number }).collect();
+        let part = Part { name: name.to_owned(), place, kind, ports };
+        self.steps.push(Step { id: part.id(), needs: needs.to_vec(), action: Action::Run(part) });
+    }
+
+    fn job(&mut self, id: &str, job: Job, needs: &[String]) {
+        self.steps.push(Step { id: id.to_owned(), needs: needs.to_vec(), action: Action::Do(job) });
+    }
+
+    fn engines(&mut self, region: Region) {
+        let place = Place::In(region);
+        let at = |name: &str| format!("{region}/{name}");
+        self.run(place, "postgres", Kind::Postgres, &[("sql", self.ports.postgres(region))], &[]);
+        for node in 1..=self.brokers {
+            let (clients, controller) = self.ports.kafka(region, node);
+            let ports = [("kafka", clients), ("controller", controller)];
+            self.run(place, &kafka_name(node), Kind::Kafka(node), &ports, &[]);
+        }
+        let (grpc, ui) = self.ports.temporal(region);
+        self.run(place, "temporal", Kind::Temporal, &[("grpc", grpc), ("ui", ui)], &[]);
+        let (clients, leaf) = self.ports.nats(region);
+        self.run(place, "nats", Kind::Nats, &[("nats", clients), ("leaf", leaf)][..leaf_listens(region)], &[]);
+        self.job(&at("databases"), Job::Databases(region), &[at("postgres")]);
+        let brokers: Vec<_> = (1..=self.brokers).map(|node| at(&kafka_name(node))).collect();
+        self.job(&at("topics"), Job::Topics(region), &brokers);
+    }
+
+    fn services(&mut self) {
+        for region in Region::ALL {
+            self.job(&format!("{region}/migrations"), Job::Migrations(region), &[format!("{region}/databases")]);
+        }
+        self.job("mirror", Job::Mirror, &Region::ALL.map(|region| format!("{region}/migrations")));
+        self.service(Place::Global, "psp", &[]);
+        for region in Region::ALL {
+            let mut needs = vec!["mirror".to_owned(), "global/psp".to_owned()];
+            needs.extend(["topics", "temporal", "nats"].map(|name| format!("{region}/{name}")));
+            for (name, _) in SERVICES {
+                self.service(Place::In(region), name, &needs);
+            }
+            self.job(&format!("{region}/catalog"), Job::Catalog(region), &[format!("{region}/inventory")]);
+        }
+        self.service(Place::Global, "edge", &Region::ALL.map(|region| format!("{region}/bff")));
+        let everything: Vec<_> = self.steps.iter().map(|step| step.id.clone()).collect();
+        self.job("shop", Job::Shop, &everything);
+    }
+
+    fn service(&mut self, place: Place, name: &str, needs: &[String]) {
+        let port = self.ports.service(place, name);
+        self.run(place, name, Kind::Service, &[("http", port), ("admin", port + ADMIN)], needs);
+    }
+
+    /// The settings of a service, by the names that people know.
+    #[must_use]
+    pub fn environment(&self, part: &Part, secrets: &Secrets, data_dir: &str) -> BTreeMap<String, String> {
+        let ports = self.ports;
+        let mut env = BTreeMap::new();
+        let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
+        set("LISTEN_ADDR", format!("127.0.0.1:{}", part.port()));
+        set("ADMIN_ADDR", format!("127.0.0.1:{}", part.port() + ADMIN));
+        set("DATA_DIR", data_dir.to_owned());
+        set("PSP_WEBHOOK_SECRET", secrets.psp_webhook.clone());
+        // Two arenas are enough for a service of this size; the default of eight per core is what makes small processes big.
+        set("MALLOC_ARENA_MAX", "2".to_owned());
+        let Place::In(region) = part.place else {
+            set("BFF_EU_ADDR", ports.url(Place::In(Region::Eu), "bff"));
+            set("BFF_US_ADDR", ports.url(Place::In(Region::Us), "bff"));
+            return env;
+        };
+        set("REGION", region.to_string());
+        if let Some(password) = secrets.roles.get(&part.name) {
+            let name = &part.name;
+            set("DATABASE_URL", format!("postgres://{name}:{password}@127.0.0.1:{}/market", ports.postgres(region)));
+        }
+        set("KAFKA_BOOTSTRAP_SERVERS", ports.bootstrap(region, self.brokers));
+        set("TEMPORAL_ADDRESS", format!("127.0.0.1:{}", ports.temporal(region).0));
+        set("TEMPORAL_NAMESPACE", "default".to_owned());
+        set("NATS_URL", format!("nats://127.0.0.1:{}", ports.nats(region).0));
+        for name in ["cart", "inventory", "payment", "order", "search"] {
+            set(&format!("{}_ADDR", name.to_uppercase()), ports.url(Place::In(region), name));
+        }
+        set("PSP_ADDR", ports.url(Place::Global, "psp"));
+        env
+    }
+}
+
+/// The first broker is simply `kafka`.
+fn kafka_name(node: u16) -> String {
+    if node == 1 { "kafka".to_owned() } else { format!("kafka-{node}") }
+}
+
+/// The us server dials the eu one, so only eu listens for leaf nodes: how many of the two ports are open.
+fn leaf_listens(region: Region) -> usize {
+    if region == Region::Eu { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn all_ports(plan: &Plan) -> Vec<u16> {
+        plan.parts().flat_map(|part| part.ports.iter().map(|port| port.number)).collect()
+    }
+
+    #[test]
+    fn no_port_is_used_twice() {
+        for brokers in [1, 3] {
+            let ports = all_ports(&Plan::new(Ports::default(), brokers, false));
+            let unique: BTreeSet<_> = ports.iter().collect();
+            assert_eq!(ports.len(), unique.len());
+        }
+    }
+
+    #[test]
+    fn a_shift_moves_every_port_and_stays_below_the_kernels_own() {
+        let plan = Plan::new(Ports::default(), 3, false);
+        let shifted = Plan::new(Ports { shift: MAX_SHIFT, edge: None }, 3, false);
+        for (before, after) in all_ports(&plan).into_iter().zip(all_ports(&shifted)) {
+            assert_eq!(before + MAX_SHIFT, after);
+            assert!(after < 32_768);
+        }
+    }
+
+    #[test]
+    fn every_need_comes_earlier_in_the_list() {
+        for engines_only in [false, true] {
+            let mut seen = BTreeSet::new();
+            for step in Plan::new(Ports::default(), 3, engines_only).steps {
+                for need in &step.needs {
+                    assert!(seen.contains(need), "{} needs {need}", step.id);
+                }
+                assert!(seen.insert(step.id));
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_sees_its_own_region_and_role() {
+        let plan = Plan::new(Ports::default(), 1, false);
+        let order = plan.parts().find(|part| part.id() == "us/order").unwrap();
+        let mut secrets = Secrets::default();
+        secrets.roles.insert("order".to_owned(), "pw".to_owned());
+        let env = plan.environment(order, &secrets, "/data");
+        assert_eq!(env["DATABASE_URL"], "postgres://order:pw@127.0.0.1:22432/market");
+        assert_eq!(env["ADMIN_ADDR"], "127.0.0.1:22604");
+        assert_eq!(env["PSP_ADDR"], "http://127.0.0.1:20110");
+        assert_eq!(env["TEMPORAL_ADDRESS"], "127.0.0.1:22233");
+    }
+}

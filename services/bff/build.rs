@@ -1,0 +1,20 @@
+//! Puts the pages of `docs/errors/` into the binary, so that a problem's `type` can be read in the shop.
+
+use std::{fmt::Write as _, path::Path};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors").canonicalize()?;
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut pages: Vec<_> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.sort();
+    let mut table = "[\n".to_owned();
+    for path in pages {
+        let reason = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a reason is plain text")?;
+        writeln!(table, "    ({reason:?}, include_str!({:?})),", path.display().to_string())?;
+    }
+    table.push_str("]\n");
+    let out = std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
+    std::fs::write(Path::new(&out).join("errors.rs"), table)?;
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What can go wrong.
+
+use rpc::{Failure, Kind};
+
+/// Why a request is not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// No such page.
+    #[error("nothing is at this address; /api/openapi.json lists what programs can call")]
+    UnknownPath,
+    /// The address exists, the method does not.
+    #[error("this address does not answer that method; the header Allow lists those it does")]
+    Method,
+    /// Not JSON where JSON is needed, or not a form, or not gRPC.
+    #[error("the content type must be {0}")]
+    ContentType(&'static str),
+    /// A body over the limit.
+    #[error("the body must be at most {limit} bytes")]
+    BodyTooLarge {
+        /// Bytes.
+        limit: usize,
+    },
+    /// A body that cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Body(String),
+    /// `X-Session` that is no session.
+    #[error("X-Session: {0}")]
+    Session(ids::InvalidId),
+    /// An order without a key.
+    #[error("the header Idempotency-Key is required, so that a repeat makes no second order")]
+    KeyRequired,
+    /// A key that is none.
+    #[error("Idempotency-Key: {0}")]
+    Key(ids::InvalidId),
+    /// Not a number of units.
+    #[error("quantity must be a whole number from 1 to {}; to take a line out, remove it", crate::input::MAX_QUANTITY)]
+    Quantity,
+    /// Not a page size.
+    #[error("page_size must be a whole number from 1 to {}", crate::input::MAX_PAGE)]
+    PageSize,
+    /// A field of the address that cannot be used.
+    #[error("address.{field} {what}")]
+    Address {
+        /// Which.
+        field: &'static str,
+        /// What it must be.
+        what: &'static str,
+    },
+    /// A card that the shop does not know.
+    #[error("payment_token must be one of tok_visa, tok_mastercard, tok_decline and tok_3ds")]
+    PaymentToken,
+    /// Too many pages follow their orders.
+    #[error("too many orders are being followed; read the order now and then instead")]
+    TooManyStreams,
+    /// A gRPC method that is not for shoppers.
+    #[error("{0} is not for shoppers")]
+    NotPublic(String),
+    /// The answer to an order was lost.
+    #[error("the answer was lost, the order may have been placed; send it again with the same key")]
+    OutcomeUnknown,
+    /// A service behind says so.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Error {
+    /// What a caller can decide on.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::UnknownPath => Kind::NotFound,
+            Self::NotPublic(_) => Kind::Refused,
+            Self::TooManyStreams => Kind::Exhausted,
+            Self::OutcomeUnknown => Kind::OutcomeUnknown,
+            Self::Failed(failure) => failure.kind,
+            _ => Kind::Invalid,
+        }
+    }
+
+    /// HTTP has codes of its own for what is wrong with a request as such; for all else the one table of `rpc` holds.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Method => 405,
+            Self::BodyTooLarge { .. } => 413,
+            Self::ContentType(_) => 415,
+            error => error.kind().http_status(),
+        }
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::UnknownPath => "BFF_UNKNOWN_PATH",
+            Self::Method => "BFF_METHOD_NOT_ALLOWED",
+            Self::ContentType(_) => "BFF_CONTENT_TYPE",
+            Self::BodyTooLarge { .. } => "BFF_BODY_TOO_LARGE",
+            Self::Body(_) => "BFF_INVALID_BODY",
+            Self::Session(_) => "BFF_INVALID_SESSION",
+            Self::KeyRequired => "BFF_IDEMPOTENCY_KEY_REQUIRED",
+            Self::Key(_) => "BFF_INVALID_IDEMPOTENCY_KEY",
+            Self::Quantity => "BFF_INVALID_QUANTITY",
+            Self::PageSize => "BFF_INVALID_PAGE_SIZE",
+            Self::Address { .. } => "BFF_INVALID_ADDRESS",
+            Self::PaymentToken => "BFF_UNKNOWN_PAYMENT_TOKEN",
+            Self::TooManyStreams => "BFF_TOO_MANY_STREAMS",
+            Self::NotPublic(_) => "BFF_METHOD_NOT_PUBLIC",
+            Self::OutcomeUnknown => "BFF_OUTCOME_UNKNOWN",
+            Self::Failed(failure) => &failure.reason,
+        }
+    }
+
+    /// Whether a part behind is away.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self.kind(), Kind::Unavailable | Kind::Timeout)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Failed(failure) => failure,
+            error => Self::new(error.kind(), error.reason(), error.to_string()),
+        }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

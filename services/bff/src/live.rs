@@ -1,0 +1,166 @@
+//! An order's states as they come.
+//!
+//! NATS tells of a change at once and may lose it, so the order is also read now and then. The subscription comes before the first read:
+//! a change falls into one or the other.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::Subscriber;
+use futures::{Stream, StreamExt as _, stream};
+use ids::OrderId;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Interval, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::Error,
+    metrics::Follower,
+    shop::Shop,
+    view::{Order, State},
+};
+
+/// Most orders followed at a time.
+const STREAMS: usize = 2000;
+/// Time between two readings.
+const REREAD: Duration = Duration::from_secs(2);
+
+/// Where an order stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) order_id: String,
+    pub(crate) state: State,
+    pub(crate) version: u64,
+}
+
+impl From<Order> for Status {
+    fn from(order: Order) -> Self {
+        Self { order_id: order.order_id, state: order.state, version: order.version }
+    }
+}
+
+/// Follows orders. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    nats: async_nats::Client,
+    shop: Shop,
+    slots: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl Live {
+    pub(crate) fn new(nats: async_nats::Client, shop: Shop, shutdown: CancellationToken) -> Self {
+        Self { nats, shop, slots: Arc::new(Semaphore::new(STREAMS)), shutdown }
+    }
+
+    /// The order's state now and each later one. Ends after a final state, or when the process ends.
+    pub(crate) async fn follow(&self, id: OrderId) -> Result<impl Stream<Item = Status> + use<>, Error> {
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
+        let messages = self.nats.subscribe(format!("order.status.{id}")).await;
+        let messages = messages.inspect_err(|error| tracing::debug!(%error, "following by reading alone")).ok();
+        let now = Status::from(self.shop.order(id).await?);
+        let mut reread = tokio::time::interval_at(tokio::time::Instant::now() + REREAD, REREAD);
+        reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let followed = Followed {
+            id,
+            messages,
+            reread,
+            seen: Seen::default(),
+            first: Some(now),
+            shop: self.shop.clone(),
+            shutdown: self.shutdown.clone(),
+            _slot: slot,
+            _counted: Follower::new(),
+        };
+        Ok(stream::unfold(followed, |mut followed| async move { Some((followed.next().await?, followed)) }))
+    }
+}
+
+/// What the follower has been told.
+#[derive(Debug, Default)]
+struct Seen {
+    version: u64,
+    is_over: bool,
+}
+
+impl Seen {
+    /// Whether `status` is news. Old and repeated tidings are not.
+    fn is_news(&mut self, status: &Status) -> bool {
+        let is_news = !self.is_over && status.version > self.version;
+        if is_news {
+            (self.version, self.is_over) = (status.version, status.state.is_final());
+        }
+        is_news
+    }
+}
+
+struct Followed {
+    id: OrderId,
+    messages: Option<Subscriber>,
+    reread: Interval,
+    seen: Seen,
+    first: Option<Status>,
+    shop: Shop,
+    shutdown: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+    _counted: Follower,
+}
+
+impl Followed {
+    async fn next(&mut self) -> Option<Status> {
+        while !self.seen.is_over {
+            let status = match self.first.take() {
+                Some(first) => Some(first),
+                None => tokio::select! {
+                    () = self.shutdown.cancelled() => return None,
+                    status = told(self.messages.as_mut()) => status,
+                    _ = self.reread.tick() => self.shop.order(self.id).await.ok().map(Status::from),
+                },
+            };
+            if let Some(status) = status.filter(|status| self.seen.is_news(status)) {
+                return Some(status);
+            }
+        }
+        None
+    }
+}
+
+/// The next message, if it can be read. A subscription that has ended says nothing more.
+async fn told(messages: Option<&mut Subscriber>) -> Option<Status> {
+    let message = match messages {
+        Some(messages) => messages.next().await,
+        None => None,
+    };
+    match message {
+        Some(message) => serde_json::from_slice(&message.payload).inspect_err(|error| tracing::warn!(%error, "status cannot be read")).ok(),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: State, version: u64) -> Status {
+        Status { order_id: "o".to_owned(), state, version }
+    }
+
+    #[test]
+    fn each_state_is_told_once_and_in_order() {
+        let mut seen = Seen::default();
+        assert!(seen.is_news(&status(State::Placed, 1)));
+        assert!(!seen.is_news(&status(State::Placed, 1)), "a repeat");
+        assert!(seen.is_news(&status(State::Shipped, 3)), "a step may be missed");
+        assert!(!seen.is_news(&status(State::Confirmed, 2)), "too late");
+        assert!(!seen.is_news(&status(State::Cancelled, 9)), "nothing comes after a final state");
+    }
+
+    #[test]
+    fn the_order_services_message_is_read() {
+        let status: Status = serde_json::from_str(r#"{"order_id":"o","state":"confirmed","version":2}"#).unwrap();
+        assert_eq!(status, super::tests::status(State::Confirmed, 2));
+        assert!(serde_json::from_str::<Status>(r#"{"state":"lost"}"#).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! What can be done in the shop. The JSON API, the pages and gRPC all go through here.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ids::{IdempotencyKey, OrderId, SessionId, Sku};
+use proto::{
+    cart::v1::{self as cart, GetCartRequest, RemoveLineRequest, SetLineRequest},
+    inventory::v1::{BatchGetItemsRequest, GetItemRequest, ListItemsRequest},
+    market::v1 as market,
+    order::v1::{self as wire, GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse},
+    search::v1::SearchRequest,
+};
+use rpc::{Failure, Kind};
+
+use crate::{
+    backends::{self, Backends, call},
+    checkout::Checkout,
+    error::Error,
+    metrics,
+    view::{self, Cart, CartLine, Item, Items, Order},
+};
+
+/// What is wanted of the catalog.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// Words to look for; empty for all.
+    pub(crate) text: String,
+    pub(crate) page_size: Option<u32>,
+    pub(crate) page_token: String,
+}
+
+/// An order, and whether the key had placed it before.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) order: Order,
+    pub(crate) is_replay: bool,
+}
+
+/// The shop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Shop(Arc<Backends>);
+
+impl Shop {
+    pub(crate) fn new(backends: Backends) -> Self {
+        Self(Arc::new(backends))
+    }
+
+    /// A page of the catalog, or of what was found in it.
+    pub(crate) async fn items(&self, wanted: Wanted) -> Result<Items, Error> {
+        let Wanted { text, page_size, page_token } = wanted;
+        let page_size = page_size.unwrap_or_default();
+        let (items, next_page_token) = if text.trim().is_empty() {
+            let request = ListItemsRequest { page_size, page_token };
+            let page = call("inventory", || {
+                let (mut client, request) = (self.0.inventory(), request.clone());
+                async move { client.list_items(request).await }
+            });
+            let page = page.await?;
+            (page.items.into_iter().map(Item::from).collect(), page.next_page_token)
+        } else {
+            let request = SearchRequest { query: text, page_size, page_token };
+            let page = call("search", || {
+                let (mut client, request) = (self.0.search(), request.clone());
+                async move { client.search(request).await }
+            });
+            let page = page.await?;
+            (self.items_of(page.hits.into_iter().map(|hit| hit.sku).collect()).await?, page.next_page_token)
+        };
+        Ok(Items { items, next_page_token: Some(next_page_token).filter(|token| !token.is_empty()) })
+    }
+
+    /// One item.
+    pub(crate) async fn item(&self, sku: &Sku) -> Result<Item, Error> {
+        let request = GetItemRequest { sku: sku.to_string() };
+        let answer = call("inventory", || {
+            let (mut client, request) = (self.0.inventory(), request.clone());
+            async move { client.get_item(request).await }
+        });
+        Ok(answer.await?.item.ok_or_else(|| empty("inventory"))?.into())
+    }
+
+    /// Those of the items that there are, in the order asked for.
+    async fn items_of(&self, skus: Vec<String>) -> Result<Vec<Item>, Failure> {
+        if skus.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = BatchGetItemsRequest { skus };
+        let answer = call("inventory", || {
+            let (mut client, request) = (self.0.inventory(), request.clone());
+            async move { client.batch_get_items(request).await }
+        });
+        Ok(answer.await?.items.into_iter().map(Item::from).collect())
+    }
+
+    /// The session's cart.
+    pub(crate) async fn cart(&self, session: &SessionId) -> Result<Cart, Error> {
+        let cart = self.stored_cart(session).await?;
+        self.priced(cart).await
+    }
+
+    /// How many units the session's cart has.
+    pub(crate) async fn cart_size(&self, session: &SessionId) -> Result<u64, Error> {
+        Ok(self.stored_cart(session).await?.lines.iter().map(|line| u64::from(line.quantity)).sum())
+    }
+
+    async fn stored_cart(&self, session: &SessionId) -> Result<cart::Cart, Failure> {
+        let request = GetCartRequest { cart_id: session.to_string() };
+        let answer = call("cart", || {
+            let (mut client, request) = (self.0.cart(), request.clone());
+            async move { client.get_cart(request).await }
+        });
+        answer.await?.cart.ok_or_else(|| empty("cart"))
+    }
+
+    async fn priced(&self, cart: cart::Cart) -> Result<Cart, Error> {
+        let items = self.items_of(cart.lines.iter().map(|line| line.sku.clone()).collect()).await?;
+        let mut items: HashMap<String, Item> = items.into_iter().map(|item| (item.sku.clone(), item)).collect();
+        let line = |line: market::Line| {
+            let item = items.remove(&line.sku);
+            CartLine::of(line, item)
+        };
+        let lines: Vec<CartLine> = cart.lines.into_iter().map(line).collect();
+        let total = view::total(lines.iter().filter_map(|line| Some((line.unit_price.as_ref()?, line.quantity))))?;
+        Ok(Cart { lines, total, version: cart.version })
+    }
+
+    /// Sets the quantity of an item in the cart. Setting it twice is setting it once.
+    pub(crate) async fn set_line(&self, session: &SessionId, sku: &Sku, quantity: u32) -> Result<Cart, Error> {
+        self.item(sku).await?;
+        let line = Some(market::Line { sku: sku.to_string(), quantity });
+        let request = SetLineRequest { cart_id: session.to_string(), line, idempotency_key: String::new() };
+        let answer = call("cart", || {
+            let (mut client, request) = (self.0.cart(), request.clone());
+            async move { client.set_line(request).await }
+        });
+        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        self.priced(cart).await
+    }
+
+    /// Takes an item out of the cart; one that is not in it is no error.
+    pub(crate) async fn remove_line(&self, session: &SessionId, sku: &Sku) -> Result<Cart, Error> {
+        let request = RemoveLineRequest { cart_id: session.to_string(), sku: sku.to_string(), idempotency_key: String::new() };
+        let answer = call("cart", || {
+            let (mut client, request) = (self.0.cart(), request.clone());
+            async move { client.remove_line(request).await }
+        });
+        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        self.priced(cart).await
+    }
+
+    /// Orders what is in the cart.
+    pub(crate) async fn order_cart(&self, session: &SessionId, key: &IdempotencyKey, checkout: Checkout) -> Result<Placed, Error> {
+        let checkout = checkout.checked()?;
+        let lines = match self.stored_cart(session).await {
+            Ok(cart) => self.price(cart.lines).await,
+            Err(failure) => Err(failure),
+        };
+        let request = PlaceOrderRequest {
+            session_id: session.to_string(),
+            lines: Vec::new(),
+            payment_token: checkout.payment_token,
+            address: Some(checkout.address.into()),
+            idempotency_key: key.to_string(),
+        };
+        // The order service alone knows whether the key placed an order before, and that order is the answer whatever the cart holds by
+        // now. So it is asked even when there is nothing to order: without lines it can only repeat or refuse.
+        let answer = match lines {
+            Ok(lines) => self.place(PlaceOrderRequest { lines, ..request }).await?,
+            Err(failure) => match self.place(request).await {
+                Err(Error::Failed(refusal)) if refusal.reason == "ORDER_EMPTY" => return Err(failure.into()),
+                answer => answer?,
+            },
+        };
+        Ok(Placed { order: answer.order.ok_or_else(|| empty("order"))?.try_into()?, is_replay: answer.replayed })
+    }
+
+    /// The shop's prices for lines that somebody wants.
+    pub(crate) async fn price(&self, lines: Vec<market::Line>) -> Result<Vec<market::PricedLine>, Failure> {
+        let items = self.items_of(lines.iter().map(|line| line.sku.clone()).collect()).await?;
+        let items: HashMap<&str, &Item> = items.iter().map(|item| (item.sku.as_str(), item)).collect();
+        let priced = |line: market::Line| {
+            let item = items.get(line.sku.as_str()).ok_or_else(|| {
+                let message = format!("{} is not sold any more; take it out of the cart", line.sku);
+                Failure::new(Kind::NotFound, "INVENTORY_UNKNOWN_SKU", message)
+            })?;
+            let price = market::Money { amount_minor: item.price.amount_minor, currency: item.price.currency.clone() };
+            Ok(market::PricedLine { sku: line.sku, quantity: line.quantity, title: item.title.clone(), unit_price: Some(price) })
+        };
+        lines.into_iter().map(priced).collect()
+    }
+
+    /// Places an order. The key makes a repeat harmless, so a call that was lost is made again; when that is lost too nobody knows.
+    pub(crate) async fn place(&self, request: PlaceOrderRequest) -> Result<PlaceOrderResponse, Error> {
+        let may_be_done = AtomicBool::new(false);
+        let may_be_done = &may_be_done;
+        let answer = call("order", || {
+            let (mut client, request) = (self.0.order(), request.clone());
+            async move {
+                let answer = client.place_order(request).await;
+                if let Err(status) = &answer
+                    && backends::is_lost(status)
+                    && !backends::was_never_sent(status)
+                {
+                    may_be_done.store(true, Ordering::Relaxed);
+                }
+                answer
+            }
+        });
+        let answer = match answer.await {
+            Err(failure) if failure.kind == Kind::Unavailable && may_be_done.load(Ordering::Relaxed) => return Err(Error::OutcomeUnknown),
+            answer => answer?,
+        };
+        metrics::count_order(answer.replayed);
+        Ok(answer)
+    }
+
+    /// An order.
+    pub(crate) async fn order(&self, id: OrderId) -> Result<Order, Error> {
+        self.stored_order(id).await?.try_into()
+    }
+
+    /// An order as the order service has it.
+    pub(crate) async fn stored_order(&self, id: OrderId) -> Result<wire::Order, Error> {
+        let request = GetOrderRequest { order_id: id.to_string() };
+        let answer = call("order", || {
+            let (mut client, request) = (self.0.order(), request.clone());
+            async move { client.get_order(request).await }
+        });
+        Ok(answer.await?.order.ok_or_else(|| empty("order"))?)
+    }
+}
+
+fn empty(service: &'static str) -> Failure {
+    Failure::new(Kind::Internal, "INTERNAL", format!("{service} gave an empty answer"))
+}

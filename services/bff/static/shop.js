@@ -1,0 +1,75 @@
+// Makes pages livelier. Everything works without it.
+"use strict";
+
+const WORDS = {
+  placed: "Thank you, we have your order",
+  confirmed: "Paid, and being packed",
+  shipped: "It is on its way",
+  cancelled: "This order was cancelled",
+};
+const REASONS = {
+  PAYMENT_DECLINED: "The card was declined.",
+  OUT_OF_STOCK: "Something in it was sold out a moment before.",
+  INVENTORY_OUT_OF_STOCK: "Something in it was sold out a moment before.",
+};
+const STAGES = ["placed", "confirmed", "shipped"];
+const isFinal = (state) => state === "shipped" || state === "cancelled";
+
+function show(state) {
+  const label = document.getElementById("order-state");
+  label.textContent = state;
+  label.dataset.state = state;
+  document.getElementById("order").dataset.state = state;
+  document.getElementById("order-headline").textContent = WORDS[state];
+  const timeline = document.getElementById("timeline");
+  timeline.dataset.state = state;
+  const reached = Math.max(STAGES.indexOf(state), 0);
+  for (const step of timeline.children) {
+    const place = STAGES.indexOf(step.dataset.stage);
+    const done = place < 0 ? state === "cancelled" : place <= reached;
+    step.toggleAttribute("data-done", done);
+    if (place === reached) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
+  }
+}
+
+async function explain(id) {
+  const answer = await fetch(`/api/orders/${id}`);
+  if (!answer.ok) return;
+  const reason = (await answer.json()).cancel_reason;
+  const note = document.getElementById("order-reason");
+  note.firstElementChild.textContent = REASONS[reason] ?? reason ?? "";
+  note.hidden = false;
+}
+
+function follow(order) {
+  const id = order.dataset.order;
+  const source = new EventSource(`/api/orders/${id}/events`);
+  source.addEventListener("order", (event) => {
+    const { state } = JSON.parse(event.data);
+    show(state);
+    if (isFinal(state)) source.close();
+    if (state === "cancelled") explain(id);
+  });
+  source.addEventListener("end", () => source.close());
+  // A browser gives up after a refused answer; an order is worth another try.
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED && !isFinal(order.dataset.state)) setTimeout(() => follow(order), 2000);
+  });
+}
+
+const order = document.getElementById("order");
+if (order && !isFinal(order.dataset.state)) follow(order);
+
+// One click is enough; the key in the form would make a second one harmless.
+const checkout = document.getElementById("checkout-form");
+if (checkout) {
+  const button = document.getElementById("place-order");
+  checkout.addEventListener("submit", () => {
+    button.setAttribute("aria-disabled", "true");
+    button.textContent = "Placing your order …";
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) window.location.reload();
+  });
+}

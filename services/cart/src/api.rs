@@ -1,0 +1,82 @@
+//! `cart.v1.CartService`: decode, call, encode.
+
+use ids::{SessionId, Sku};
+use proto::cart::v1::{
+    self as wire, GetCartRequest, GetCartResponse, RemoveLineRequest, RemoveLineResponse, SetLineRequest, SetLineResponse,
+    cart_service_server::CartService,
+};
+use sha2::{Digest as _, Sha256};
+use spine::Wake;
+use sqlx::PgPool;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    domain::Command,
+    error::Error,
+    events, metrics,
+    store::{self, Keyed},
+};
+
+/// Answers the RPCs.
+pub(crate) struct Api {
+    pub(crate) pool: PgPool,
+    pub(crate) wake: Wake,
+}
+
+#[tonic::async_trait]
+impl CartService for Api {
+    async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<GetCartResponse>, Status> {
+        let id = decode_id(&request.into_inner().cart_id)?;
+        let cart = store::get(&self.pool, id).await?;
+        Ok(Response::new(GetCartResponse { cart: Some(events::cart(&cart)) }))
+    }
+
+    async fn set_line(&self, request: Request<SetLineRequest>) -> Result<Response<SetLineResponse>, Status> {
+        let request = request.into_inner();
+        let keyed = keyed("set", &request.idempotency_key, SetLineRequest { idempotency_key: String::new(), ..request.clone() })?;
+        let line = request.line.ok_or_else(|| malformed("line is required"))?;
+        let command = Command::SetLine { sku: decode_sku(&line.sku)?, quantity: line.quantity };
+        let cart = self.apply(&request.cart_id, command, keyed).await?;
+        Ok(Response::new(SetLineResponse { cart: Some(cart) }))
+    }
+
+    async fn remove_line(&self, request: Request<RemoveLineRequest>) -> Result<Response<RemoveLineResponse>, Status> {
+        let request = request.into_inner();
+        let keyed = keyed("remove", &request.idempotency_key, RemoveLineRequest { idempotency_key: String::new(), ..request.clone() })?;
+        let command = Command::RemoveLine { sku: decode_sku(&request.sku)? };
+        let cart = self.apply(&request.cart_id, command, keyed).await?;
+        Ok(Response::new(RemoveLineResponse { cart: Some(cart) }))
+    }
+}
+
+impl Api {
+    async fn apply(&self, cart_id: &str, command: Command, keyed: Option<Keyed>) -> Result<wire::Cart, Error> {
+        let changed = store::apply(&self.pool, decode_id(cart_id)?, command, keyed).await?;
+        if let Some(event) = &changed.event {
+            metrics::count(event);
+            self.wake.wake();
+        }
+        Ok(events::cart(&changed.cart))
+    }
+}
+
+/// The request's key, if it has one, with the hash of all the rest of it.
+fn keyed(operation: &str, key: &str, rest: impl prost::Message) -> Result<Option<Keyed>, Error> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let request_hash = Sha256::new().chain_update(operation).chain_update([0]).chain_update(rest.encode_to_vec()).finalize().to_vec();
+    Ok(Some(Keyed { key: key.parse().map_err(malformed)?, request_hash }))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Error {
+    Error::Malformed(error.to_string())
+}
+
+fn decode_id(cart_id: &str) -> Result<SessionId, Error> {
+    cart_id.parse().map_err(|_| malformed("cart_id must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'"))
+}
+
+fn decode_sku(sku: &str) -> Result<Sku, Error> {
+    sku.parse().map_err(malformed)
+}

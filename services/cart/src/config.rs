@@ -1,0 +1,25 @@
+//! Settings of the cart service.
+
+use config::{Reader, Secret};
+use ids::Region;
+
+/// Settings of the cart service.
+#[derive(Debug)]
+pub struct Config {
+    /// The region whose carts this process owns.
+    pub region: Region,
+    /// Database of the region, role `cart`.
+    pub database_url: Secret,
+    /// Kafka of the region.
+    pub kafka: String,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader) -> Self {
+        Self {
+            region: reader.parsed("REGION", "eu"),
+            database_url: reader.secret("DATABASE_URL", "postgres://cart:password@127.0.0.1:21432/market"),
+            kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
+        }
+    }
+}

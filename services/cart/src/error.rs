@@ -1,0 +1,71 @@
+//! What can go wrong.
+
+use rpc::{Failure, Kind};
+
+use crate::domain::Refusal;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A field cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The domain says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for another change.
+    #[error("this idempotency key was used for another change of this cart; use a new key for a new change")]
+    KeyReused,
+    /// A row cannot be read back.
+    #[error("read {what} of cart {cart_id} from the database")]
+    Corrupt {
+        /// Which.
+        cart_id: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("use the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (Kind, &'static str) {
+        match self {
+            Self::Malformed(_) => (Kind::Invalid, "CART_INVALID_REQUEST"),
+            Self::Refused(Refusal::Quantity) => (Kind::Invalid, "CART_INVALID_QUANTITY"),
+            Self::Refused(Refusal::Full) => (Kind::Refused, "CART_FULL"),
+            Self::KeyReused => (Kind::Conflict, "CART_KEY_REUSED"),
+            Self::Database(error) if is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
+        }
+    }
+}
+
+/// The connection is the problem, or by its SQLSTATE the server is stopping, starting or full (57P, 53), the transaction was rolled back
+/// (40), or it waited too long (55P03, 57014).
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) {
+        return true;
+    }
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["57P", "53", "40", "55P03", "57014"].iter().any(|class| code.starts_with(class)))
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (kind, reason) = error.kind();
+        match &error {
+            Error::Database(cause) => tracing::warn!(error = %cause, "database call failed"),
+            Error::Corrupt { .. } => tracing::error!(%error, "row cannot be read"),
+            _ => {}
+        }
+        Self::new(kind, reason, error.to_string())
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

@@ -1,0 +1,46 @@
+//! The cart service: what each shopper has put together.
+//!
+//! - Owns: carts and their lines (schema `cart`). A cart's id is the shopper's session.
+//! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`).
+//! - Says: `cart.checked_out` on `cart.events`, keyed by cart id.
+//! - Hears: `order.placed` on `order.events`: the units that were ordered leave the cart, those added since stay.
+//!
+//! Every writer locks the cart's row first, so changes of one cart happen one after the other.
+
+mod api;
+mod config;
+pub mod domain;
+mod error;
+mod events;
+mod inbox;
+mod metrics;
+mod server;
+mod store;
+
+use rpc::process::Fatal;
+
+pub use crate::config::Config;
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The cart service.
+#[derive(Debug)]
+pub struct Service;
+
+impl rpc::process::Service for Service {
+    type Config = Config;
+    const NAME: &'static str = "cart";
+    const PORT: u16 = 21101;
+
+    fn configure(reader: &mut ::config::Reader) -> Config {
+        Config::read(reader)
+    }
+
+    async fn run(config: Config, process: rpc::Process) -> Result<(), Fatal> {
+        server::run(config, process).await
+    }
+
+    async fn migrate(config: Config) -> Result<(), Fatal> {
+        ::store::migrate(&config.database_url, &MIGRATOR).await.map_err(Into::into)
+    }
+}

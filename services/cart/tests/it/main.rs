@@ -1,0 +1,73 @@
+//! The cart service as a process, on a real PostgreSQL, through its gRPC API. Kafka is there for those tests that hear orders.
+
+mod lines;
+mod orders;
+mod refusals;
+
+use std::collections::BTreeMap;
+
+use config::Secret;
+use proto::{
+    cart::v1::{Cart, GetCartRequest, RemoveLineRequest, SetLineRequest, cart_service_client::CartServiceClient},
+    market::v1::Line,
+};
+use rpc::{Client, Failure};
+use sqlx::PgPool;
+use testkit::Running;
+use tokio::sync::Mutex;
+
+/// A running cart service with its database.
+struct World {
+    service: Mutex<Running>,
+    database: Secret,
+    client: CartServiceClient<Client>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_kafka(&testkit::nowhere()).await
+    }
+
+    async fn with_kafka(kafka: &str) -> Self {
+        let database = testkit::postgres().await.database("cart").await;
+        let env = [("REGION", "eu"), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let service = Running::migrated(env!("CARGO_BIN_EXE_cart"), &env).await;
+        let client = CartServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
+        Self { service: Mutex::new(service), database, client }
+    }
+
+    fn pool(&self) -> PgPool {
+        store::connect(&self.database, 2).expect("a database URL")
+    }
+
+    async fn get(&self, cart_id: &str) -> Cart {
+        let response = self.client.clone().get_cart(GetCartRequest { cart_id: cart_id.to_owned() }).await.expect("the cart is read");
+        response.into_inner().cart.expect("an answer has a cart")
+    }
+
+    async fn set(&self, cart_id: &str, sku: &str, quantity: u32, key: &str) -> Result<Cart, Failure> {
+        let line = Some(Line { sku: sku.to_owned(), quantity });
+        let request = SetLineRequest { cart_id: cart_id.to_owned(), line, idempotency_key: key.to_owned() };
+        let response = self.client.clone().set_line(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().cart.expect("an answer has a cart"))
+    }
+
+    async fn remove(&self, cart_id: &str, sku: &str, key: &str) -> Result<Cart, Failure> {
+        let request = RemoveLineRequest { cart_id: cart_id.to_owned(), sku: sku.to_owned(), idempotency_key: key.to_owned() };
+        let response = self.client.clone().remove_line(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().cart.expect("an answer has a cart"))
+    }
+
+    /// Types of the events about a cart, in order.
+    async fn events_of(&self, cart_id: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT type FROM outbox WHERE key = $1 ORDER BY id")
+            .bind(cart_id)
+            .fetch_all(&self.pool())
+            .await
+            .expect("the outbox can be read")
+    }
+}
+
+fn lines(cart: &Cart) -> BTreeMap<&str, u32> {
+    cart.lines.iter().map(|line| (line.sku.as_str(), line.quantity)).collect()
+}

@@ -1,0 +1,78 @@
+//! What can go wrong.
+
+use rpc::{Failure, Kind};
+
+use crate::domain::Refusal;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A field cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// Not a page token of ours.
+    #[error("page_token is none that this service gave; leave it empty for the first page")]
+    PageToken,
+    /// The domain says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A row cannot be read back.
+    #[error("read {what} of {row} from the database")]
+    Corrupt {
+        /// Which row.
+        row: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("use the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (Kind, &'static str) {
+        match self {
+            Self::Malformed(_) => (Kind::Invalid, "INVENTORY_INVALID_REQUEST"),
+            Self::PageToken => (Kind::Invalid, "INVENTORY_INVALID_PAGE_TOKEN"),
+            Self::Refused(refusal) => match refusal {
+                Refusal::Invalid(_) => (Kind::Invalid, "INVENTORY_INVALID_REQUEST"),
+                Refusal::UnknownSku(_) => (Kind::NotFound, "INVENTORY_UNKNOWN_SKU"),
+                Refusal::OutOfStock(_) => (Kind::Refused, "INVENTORY_OUT_OF_STOCK"),
+                Refusal::Released => (Kind::Refused, "INVENTORY_RESERVATION_RELEASED"),
+                Refusal::Committed => (Kind::Refused, "INVENTORY_RESERVATION_COMMITTED"),
+                Refusal::Missing => (Kind::NotFound, "INVENTORY_RESERVATION_NOT_FOUND"),
+                Refusal::Differs => (Kind::Conflict, "INVENTORY_RESERVATION_DIFFERS"),
+            },
+            Self::Database(error) if is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
+        }
+    }
+}
+
+/// The connection is the problem, or by its SQLSTATE the server is stopping, starting or full (57P, 53), the transaction was rolled back
+/// (40), or it waited too long (55P03, 57014).
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) {
+        return true;
+    }
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["57P", "53", "40", "55P03", "57014"].iter().any(|class| code.starts_with(class)))
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (kind, reason) = error.kind();
+        match &error {
+            Error::Database(cause) => tracing::warn!(error = %cause, "database call failed"),
+            Error::Corrupt { .. } => tracing::error!(%error, "row cannot be read"),
+            _ => {}
+        }
+        Self::new(kind, reason, error.to_string())
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

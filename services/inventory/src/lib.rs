@@ -1,0 +1,50 @@
+//! The inventory service: the catalog, its stock, and what of it is reserved.
+//!
+//! - Owns: items, stock, reservations and their lines (schema `inventory`).
+//! - RPCs: `inventory.v1.InventoryService` (items: `PutItem`, `GetItem`, `BatchGetItems`, `ListItems`; orders: `Reserve`, `Release`, `Commit`).
+//! - Says: `inventory.item` on `inventory.item`, keyed by SKU; `inventory.reserved|committed|released` on `inventory.events`, keyed by order id.
+//! - Hears: `order.shipped` (the reservation becomes a sale) and `order.cancelled` (it is given back) on `order.events`.
+//! - Keeps: STOCK-1, STOCK-2.
+//!
+//! ```text
+//! Reserve ── one transaction: the order's row, stock rows in SKU order, lines, outbox ── commit ── answer
+//! ```
+//! Every writer locks the order's row first and stock rows in SKU order after it, so two of them never wait for each other in a circle.
+
+mod api;
+mod config;
+pub mod domain;
+mod error;
+mod events;
+mod inbox;
+mod metrics;
+mod server;
+mod store;
+
+use rpc::process::Fatal;
+
+pub use crate::config::Config;
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The inventory service.
+#[derive(Debug)]
+pub struct Service;
+
+impl rpc::process::Service for Service {
+    type Config = Config;
+    const NAME: &'static str = "inventory";
+    const PORT: u16 = 21102;
+
+    fn configure(reader: &mut ::config::Reader) -> Config {
+        Config::read(reader)
+    }
+
+    async fn run(config: Config, process: rpc::Process) -> Result<(), Fatal> {
+        server::run(config, process).await
+    }
+
+    async fn migrate(config: Config) -> Result<(), Fatal> {
+        ::store::migrate(&config.database_url, &MIGRATOR).await.map_err(Into::into)
+    }
+}

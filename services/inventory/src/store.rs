@@ -1,0 +1,4 @@
+//! PostgreSQL: every change commits with its event.
+
+pub(crate) mod items;
+pub(crate) mod reservations;

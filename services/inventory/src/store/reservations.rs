@@ -1,0 +1,153 @@
+//! Reservations and the stock they move. Locks: the order's row first, then stock rows in SKU order.
+
+use std::collections::BTreeMap;
+
+use ids::{OrderId, Sku};
+use sqlx::{PgConnection, PgPool};
+use store::outbox;
+use uuid::Uuid;
+
+use crate::{
+    domain::{self, Command, Event, Lines, Movement, Reservation, Shelf, State, Stock},
+    error::Error,
+    events,
+};
+
+/// What a command led to.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Where the reservation stands now.
+    pub(crate) state: State,
+    /// What happened; nothing when it was done before.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Applies `command` to the order's reservation.
+pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<Applied, Error> {
+    let mut tx = pool.begin().await?;
+    let applied = apply_in(&mut tx, id, command).await?;
+    tx.commit().await?;
+    Ok(applied)
+}
+
+/// Applies `command` within the caller's transaction. A refused `Commit` or `Release` leaves nothing behind; after a refused `Reserve` the
+/// caller must roll back.
+pub(crate) async fn apply_in(tx: &mut PgConnection, id: OrderId, command: Command) -> Result<Applied, Error> {
+    let reservation = match &command {
+        // Only these can bring a reservation into being.
+        Command::Reserve(_) | Command::Release if claim_in(tx, id).await? => None,
+        _ => lock_in(tx, id).await?,
+    };
+    let lines = match (&reservation, &command) {
+        (None, Command::Reserve(lines)) => lines.clone(),
+        (Some(reservation), Command::Release | Command::Commit) if reservation.state == State::Reserved => reservation.lines.clone(),
+        _ => Lines::default(),
+    };
+    let mut shelf = Shelf { reservation, stock: lock_stock_in(tx, &lines).await? };
+    let events = domain::decide(&shelf, command)?;
+    for event in &events {
+        let is_new = shelf.reservation.is_none();
+        shelf = domain::apply(shelf, event);
+        let version = shelf.reservation.as_ref().map_or(0, |reservation| reservation.version);
+        write_in(tx, id, event, version, is_new).await?;
+    }
+    let state = shelf.reservation.map(|reservation| reservation.state);
+    let state = state.ok_or_else(|| corrupt(id, "state"))?;
+    Ok(Applied { state, events })
+}
+
+/// Makes the order's row, which holds its lock. Version 0: nothing is decided yet; it never commits so. False when there is one.
+async fn claim_in(tx: &mut PgConnection, id: OrderId) -> Result<bool, Error> {
+    let inserted = sqlx::query("INSERT INTO reservations (order_id, state, version) VALUES ($1, 'released', 0) ON CONFLICT DO NOTHING")
+        .bind(id.as_uuid())
+        .execute(tx)
+        .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<Reservation>, Error> {
+    let row: Option<(String, i64)> = sqlx::query_as("SELECT state, version FROM reservations WHERE order_id = $1 FOR UPDATE")
+        .bind(id.as_uuid())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some((state, version)) = row else { return Ok(None) };
+    let lines: Vec<(String, i64)> =
+        sqlx::query_as("SELECT sku, quantity FROM reservation_lines WHERE order_id = $1").bind(id.as_uuid()).fetch_all(tx).await?;
+    let line = |(sku, quantity): (String, i64)| {
+        let sku = sku.parse().map_err(|_| corrupt(id, "sku"))?;
+        Ok((sku, u32::try_from(quantity).map_err(|_| corrupt(id, "quantity"))?))
+    };
+    Ok(Some(Reservation {
+        state: State::of(&state).ok_or_else(|| corrupt(id, "state"))?,
+        lines: lines.into_iter().map(line).collect::<Result<_, Error>>()?,
+        version: version.cast_unsigned(),
+    }))
+}
+
+fn corrupt(id: OrderId, what: &'static str) -> Error {
+    Error::Corrupt { row: format!("reservation {id}"), what }
+}
+
+/// Locks and reads the stock of these lines, in SKU order.
+async fn lock_stock_in(tx: &mut PgConnection, lines: &Lines) -> Result<BTreeMap<Sku, Stock>, Error> {
+    if lines.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("SELECT sku, on_hand, reserved, sold FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE")
+            .bind(lines.skus().map(Sku::as_str).collect::<Vec<_>>())
+            .fetch_all(tx)
+            .await?;
+    let stock = |(sku, on_hand, reserved, sold): (String, i64, i64, i64)| {
+        let sku = sku.parse().map_err(|_| Error::Corrupt { row: format!("stock {sku}"), what: "sku" })?;
+        Ok((sku, Stock { on_hand, reserved, sold }))
+    };
+    rows.into_iter().map(stock).collect()
+}
+
+async fn write_in(tx: &mut PgConnection, id: OrderId, event: &Event, version: u64, is_new: bool) -> Result<(), Error> {
+    sqlx::query("UPDATE reservations SET state = $2, version = $3 WHERE order_id = $1")
+        .bind(id.as_uuid())
+        .bind(event.state().as_str())
+        .bind(version.cast_signed())
+        .execute(&mut *tx)
+        .await?;
+    if !event.lines().is_empty() {
+        move_units_in(tx, event.lines(), event.movement()).await?;
+        if is_new {
+            insert_lines_in(tx, id.as_uuid(), event.lines()).await?;
+        }
+    }
+    Ok(outbox::append_in(tx, &events::of_reservation(id, event, version)).await?)
+}
+
+async fn move_units_in(tx: &mut PgConnection, lines: &Lines, movement: Movement) -> Result<(), Error> {
+    let (skus, quantities) = columns(lines);
+    sqlx::query(
+        "UPDATE stock SET on_hand = on_hand + $3 * quantity, reserved = reserved + $4 * quantity, sold = sold + $5 * quantity
+         FROM unnest($1::text[], $2::bigint[]) AS line (sku, quantity) WHERE stock.sku = line.sku",
+    )
+    .bind(skus)
+    .bind(quantities)
+    .bind(movement.on_hand)
+    .bind(movement.reserved)
+    .bind(movement.sold)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_lines_in(tx: &mut PgConnection, order_id: Uuid, lines: &Lines) -> Result<(), Error> {
+    let (skus, quantities) = columns(lines);
+    sqlx::query("INSERT INTO reservation_lines (order_id, sku, quantity) SELECT $1, * FROM unnest($2::text[], $3::bigint[])")
+        .bind(order_id)
+        .bind(skus)
+        .bind(quantities)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+fn columns(lines: &Lines) -> (Vec<String>, Vec<i64>) {
+    lines.iter().map(|(sku, quantity)| (sku.to_string(), i64::from(quantity))).unzip()
+}

@@ -1,0 +1,120 @@
+//! The inventory service as a process, on a real PostgreSQL, through its gRPC API. Kafka is there for those tests that hear orders.
+
+mod durability;
+mod orders;
+mod refusals;
+mod reservations;
+mod scarcity;
+
+use config::Secret;
+use proto::{
+    inventory::v1::{
+        CommitRequest, GetItemRequest, Item, PutItemRequest, ReleaseRequest, ReservationState, ReserveRequest,
+        inventory_service_client::InventoryServiceClient,
+    },
+    market::v1::{Line, Money},
+};
+use rpc::{Client, Failure};
+use sqlx::PgPool;
+use testkit::Running;
+use tokio::sync::Mutex;
+
+type Answer = Result<ReservationState, Failure>;
+
+/// A running inventory service with its database.
+struct World {
+    service: Mutex<Running>,
+    database: Secret,
+    client: InventoryServiceClient<Client>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_kafka(&testkit::nowhere()).await
+    }
+
+    async fn with_kafka(kafka: &str) -> Self {
+        let database = testkit::postgres().await.database("inventory").await;
+        let env = [("REGION", "eu"), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let service = Running::migrated(env!("CARGO_BIN_EXE_inventory"), &env).await;
+        let client = InventoryServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
+        Self { service: Mutex::new(service), database, client }
+    }
+
+    fn pool(&self) -> PgPool {
+        store::connect(&self.database, 2).expect("a database URL")
+    }
+
+    async fn put(&self, sku: &str, stock: i64) {
+        let request = PutItemRequest { item: Some(item(sku)), initial_stock: stock, idempotency_key: format!("put/{sku}") };
+        self.client.clone().put_item(request).await.expect("the item is put");
+    }
+
+    async fn in_stock(&self, sku: &str) -> i64 {
+        let response = self.client.clone().get_item(GetItemRequest { sku: sku.to_owned() }).await.expect("the item is there");
+        response.into_inner().item.expect("an answer has an item").in_stock
+    }
+
+    async fn reserve(&self, order_id: &str, lines: &[(&str, u32)]) -> Answer {
+        let lines = lines.iter().map(|&(sku, quantity)| Line { sku: sku.to_owned(), quantity }).collect();
+        let request = ReserveRequest { order_id: order_id.to_owned(), lines, idempotency_key: format!("{order_id}/reserve") };
+        let response = self.client.clone().reserve(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().state())
+    }
+
+    async fn release(&self, order_id: &str) -> Answer {
+        let request = ReleaseRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/release") };
+        let response = self.client.clone().release(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().state())
+    }
+
+    async fn commit(&self, order_id: &str) -> Answer {
+        let request = CommitRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/commit") };
+        let response = self.client.clone().commit(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().state())
+    }
+
+    /// Types of the events about an order, in order.
+    async fn events_of(&self, order_id: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT type FROM outbox WHERE key = $1 ORDER BY id")
+            .bind(order_id)
+            .fetch_all(&self.pool())
+            .await
+            .expect("the outbox can be read")
+    }
+
+    /// STOCK-1, looked at from outside: what the reservations say is what the stock says, and nothing is sold that was not stocked.
+    async fn assert_stock_is_conserved(&self) {
+        let broken: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT s.sku, s.stocked, s.on_hand, s.reserved, s.sold FROM stock s
+             LEFT JOIN (SELECT l.sku, coalesce(sum(quantity) FILTER (WHERE r.state = 'reserved'), 0) AS held,
+                               coalesce(sum(quantity) FILTER (WHERE r.state = 'committed'), 0) AS gone
+                        FROM reservation_lines l JOIN reservations r USING (order_id) GROUP BY l.sku) AS told USING (sku)
+             WHERE s.reserved <> coalesce(held, 0) OR s.sold <> coalesce(gone, 0) OR s.on_hand < 0
+                OR s.on_hand + s.reserved + s.sold <> s.stocked",
+        )
+        .fetch_all(&self.pool())
+        .await
+        .expect("the stock can be read");
+        assert!(broken.is_empty(), "sku, stocked, on hand, reserved, sold: {broken:?}");
+    }
+}
+
+fn item(sku: &str) -> Item {
+    Item {
+        sku: sku.to_owned(),
+        title: format!("Item {sku}"),
+        description: String::new(),
+        category: "kitchen".to_owned(),
+        price: Some(Money { amount_minor: 1250, currency: "EUR".to_owned() }),
+        in_stock: 0,
+    }
+}
+
+fn new_order() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+fn reason(answer: Answer) -> String {
+    answer.expect_err("it is refused").reason
+}

@@ -1,0 +1,73 @@
+//! What can go wrong.
+
+use rpc::{Failure, Kind};
+
+use crate::domain::Refusal;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A field cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The domain says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for another order.
+    #[error("this idempotency key was used for an order with another body; use a new key for a new order")]
+    KeyReused,
+    /// No such order here.
+    #[error("there is no such order in this region; one placed in the other region a moment ago may still be on its way")]
+    NotFound,
+    /// A row cannot be read back.
+    #[error("read order {order_id} from the database: {what}")]
+    Corrupt {
+        /// Which.
+        order_id: uuid::Uuid,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("use the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (Kind, &'static str) {
+        match self {
+            Self::Malformed(_) | Self::Refused(Refusal::Invalid(_)) => (Kind::Invalid, "ORDER_INVALID_REQUEST"),
+            Self::Refused(Refusal::Empty) => (Kind::Refused, "ORDER_EMPTY"),
+            Self::Refused(_) => (Kind::Refused, "ORDER_STATE"),
+            Self::KeyReused => (Kind::Conflict, "ORDER_KEY_REUSED"),
+            Self::NotFound => (Kind::NotFound, "ORDER_NOT_FOUND"),
+            Self::Corrupt { .. } => (Kind::Internal, "INTERNAL"),
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) => {
+                (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE")
+            }
+            Self::Database(error) if is_shutting_down(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Database(_) => (Kind::Internal, "INTERNAL"),
+        }
+    }
+}
+
+/// SQLSTATE class 57P and 53: the server is stopping, starting or full. Class 40: the transaction was rolled back.
+fn is_shutting_down(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["57P", "53", "40"].iter().any(|class| code.starts_with(class)))
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (kind, reason) = error.kind();
+        if let Error::Database(cause) = &error {
+            tracing::warn!(error = %cause, "database call failed");
+        }
+        Self::new(kind, reason, error.to_string())
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

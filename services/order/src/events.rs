@@ -1,0 +1,43 @@
+//! The only mapping from an order to the events it says.
+
+use prost::Message as _;
+use proto::{events::order::v1 as event, market::v1 as wire};
+use store::outbox::Event;
+
+use crate::domain::{Line, Order, State};
+
+/// The event that tells of the state `order` has just reached.
+pub(crate) fn of(order: &Order) -> Event {
+    let (order_id, version) = (order.id.to_string(), order.version);
+    let (kind, payload) = match order.state {
+        State::Placed => ("order.placed", placed(order).encode_to_vec()),
+        State::Confirmed => ("order.confirmed", event::OrderConfirmed { order_id, version }.encode_to_vec()),
+        State::Shipped => ("order.shipped", event::OrderShipped { order_id, version }.encode_to_vec()),
+        State::Cancelled => {
+            let reason = order.cancel_reason.clone();
+            ("order.cancelled", event::OrderCancelled { order_id, reason, version }.encode_to_vec())
+        }
+    };
+    Event { id: uuid::Uuid::now_v7(), topic: spine::topics::ORDER_EVENTS, key: order.id.to_string(), kind, payload }
+}
+
+fn placed(order: &Order) -> event::OrderPlaced {
+    event::OrderPlaced {
+        order_id: order.id.to_string(),
+        session_id: order.session.to_string(),
+        home_region: wire::Region::from(order.home).into(),
+        lines: order.lines.iter().map(line).collect(),
+        total: Some(order.total.into()),
+        version: order.version,
+    }
+}
+
+/// A line on the wire.
+pub(crate) fn line(line: &Line) -> wire::PricedLine {
+    wire::PricedLine {
+        sku: line.sku.to_string(),
+        quantity: line.quantity,
+        title: line.title.clone(),
+        unit_price: Some(line.unit_price.into()),
+    }
+}

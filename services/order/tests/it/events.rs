@@ -1,0 +1,45 @@
+//! BUS-1: every accepted order has its event, published once it can be.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use proto::events::order::v1::OrderPlaced;
+use testkit::{Kafka, eventually};
+
+use super::{World, placed, request};
+
+#[tokio::test]
+async fn an_order_and_its_event_commit_together() {
+    let world = World::new().await;
+    let order = placed(world.place(request("s1", "k1")).await.unwrap());
+    assert_eq!(world.outbox().await, [("order.placed".to_owned(), order.order_id)]);
+}
+
+#[tokio::test]
+async fn events_reach_kafka_and_a_kill_of_the_relay_loses_none() {
+    let kafka = Kafka::start().await;
+    let mut world = World::with_kafka(&kafka.address()).await;
+    let mut orders = Vec::new();
+    for number in 0..20 {
+        orders.push(placed(world.place(request("s1", &format!("k{number}"))).await.unwrap()).order_id);
+        if number == 10 {
+            world.service.kill_and_restart().await;
+        }
+    }
+    let pool = world.pool();
+    eventually("the outbox is sent", Duration::from_secs(20), async || {
+        let unsent: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetch_one(&pool).await.unwrap();
+        if unsent == 0 { Ok(()) } else { Err(format!("{unsent} unsent; {}", world.service.log())) }
+    })
+    .await;
+
+    let read = kafka.everything_in(spine::topics::ORDER_EVENTS).await;
+    for id in &orders {
+        let events: Vec<_> = read.iter().filter(|event| event.key == *id).collect();
+        assert!(!events.is_empty(), "{id} has no event");
+        // Sent again after the kill it may be, but then as the same event.
+        assert!(events.iter().all(|event| event.event_id == events[0].event_id && event.kind == "order.placed"));
+        let event = OrderPlaced::decode(events[0].payload.clone()).unwrap();
+        assert_eq!((&event.order_id, event.lines.len(), event.version), (id, 2, 1));
+    }
+}

@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn the_order_services_message_is_read() {
-        let status: Status = serde_json::from_str(r#"{"order_id":"o","state":"confirmed","version":2}"#).unwrap();
-        assert_eq!(status, super::tests::status(State::Confirmed, 2));
+        let read: Status = serde_json::from_str(r#"{"order_id":"o","state":"confirmed","version":2}"#).unwrap();
+        assert_eq!(read, status(State::Confirmed, 2));
         assert!(serde_json::from_str::<Status>(r#"{"state":"lost"}"#).is_err());
     }
 }

@@ -54,17 +54,20 @@ impl Grpc {
     /// When the descriptors cannot be read, which is a fault of the build.
     pub fn finish(mut self) -> Result<(Router, Health), tonic_reflection::server::Error> {
         // grpcurl and older clients still speak v1alpha.
-        self.routes.add_service(reflection().build_v1()?);
-        self.routes.add_service(reflection().build_v1alpha()?);
+        self.routes.add_service(reflection(&self.names).build_v1()?);
+        self.routes.add_service(reflection(&self.names).build_v1alpha()?);
         let health = Health { names: self.names, reporter: self.reporter };
         Ok((self.routes.routes().prepare().into_axum_router(), health))
     }
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
+/// Lists what this process serves and nothing else of the contract.
+fn reflection(names: &[&str]) -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let always = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+    names.iter().copied().chain(always).fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
 /// Reports the health of a process's gRPC services.

@@ -10,7 +10,11 @@ use std::{
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex, mpsc},
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -99,6 +103,18 @@ pub(crate) fn folder() -> &'static Path {
         folder
     });
     &FOLDER
+}
+
+/// A fresh folder for one part's files. It goes with the test process.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn fresh_folder(name: &str) -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let path = folder().join(format!("{name}-{}", MADE.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir(&path).unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
+    path
 }
 
 /// The last lines of a log, for a panic's text.

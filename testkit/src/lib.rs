@@ -22,6 +22,7 @@ mod running;
 
 pub use eventually::eventually;
 pub use kafka::Kafka;
+pub use keeper::fresh_folder;
 pub use ports::{free_port, nowhere};
 pub use postgres::{Postgres, postgres};
 pub use running::Running;

@@ -57,7 +57,7 @@ impl Reader {
 
     fn raw(&mut self, name: &str, default: &str) -> String {
         let value = self.source.0.get(name).filter(|value| !value.is_empty()).map_or(default, String::as_str).to_owned();
-        self.shown.push(format!("{name}={value}"));
+        self.show(name, &value);
         value
     }
 
@@ -94,8 +94,16 @@ impl Reader {
         if value.is_empty() {
             self.errors.push(format!("{name}: must be set (for example {name}={example})"));
         }
-        self.shown.push(format!("{name}={}", if value.is_empty() { "" } else { "***" }));
+        self.show(name, if value.is_empty() { "" } else { "***" });
         Secret::new(value)
+    }
+
+    /// A setting that is read twice is shown once.
+    fn show(&mut self, name: &str, value: &str) {
+        let line = format!("{name}={value}");
+        if !self.shown.contains(&line) {
+            self.shown.push(line);
+        }
     }
 
     /// All settings read so far as `NAME=value` lines, secrets masked.

@@ -1,6 +1,7 @@
 //! How every service is called, served, started and stopped.
 //!
 //! - [`Failure`] and [`Kind`]: one table from what went wrong to gRPC code, HTTP code and whether a retry makes sense.
+//! - [`Problem`]: the same over HTTP, as a problem document.
 //! - [`channel`]: a client connection that carries the trace and never waits without a limit.
 //! - [`Grpc`]: a service's RPCs with health, reflection, a span and metrics per call.
 //! - [`Readiness`]: what a service needs, checked once a second; behind gRPC health and `/readyz`.
@@ -11,11 +12,13 @@ mod client;
 mod failure;
 mod grpc;
 mod observe;
+mod problem;
 pub mod process;
 mod readiness;
 
 pub use client::{Client, channel};
 pub use failure::{Failure, Kind};
 pub use grpc::Grpc;
+pub use problem::Problem;
 pub use process::Process;
 pub use readiness::{Readiness, Unready};

@@ -65,3 +65,14 @@ pub async fn migrate(url: &Secret, own: &Migrator) -> Result<(), Error> {
 pub async fn ping(pool: PgPool) -> Result<(), String> {
     sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|error| error.to_string())
 }
+
+/// Whether a call failed because the database is away or busy, so that a repeat makes sense: the connection is the problem, or by its
+/// SQLSTATE the server is stopping, starting or full (57P, 53), the transaction was rolled back (40), or it waited too long (55P03, 57014).
+#[must_use]
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) {
+        return true;
+    }
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["57P", "53", "40", "55P03", "57014"].iter().any(|class| code.starts_with(class)))
+}

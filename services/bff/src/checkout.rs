@@ -11,7 +11,7 @@ const MAX_FIELD: usize = 200;
 pub(crate) const CARDS: [(&str, &str, &str); 4] = [
     ("tok_visa", "Visa", "ends in 4242"),
     ("tok_mastercard", "Mastercard", "ends in 4444"),
-    ("tok_3ds", "Card with confirmation", "asks you once more (3-D Secure)"),
+    ("tok_3ds", "Card with confirmation", "the bank asks once more (3-D Secure)"),
     ("tok_decline", "Declined card", "to see an order being cancelled"),
 ];
 

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
+use http_body_util::{BodyStream, StreamBody};
 use proto::order::v1::order_service_server::OrderServiceServer;
 use rpc::{Client, Grpc};
 use tonic::Status;
@@ -84,7 +85,8 @@ fn status(status: Status) -> Response {
 
 /// Hands the call to the service as it came, message by message.
 async fn pass_on(State(client): State<Client>, request: Request) -> Response {
-    let mut request = request.map(tonic::body::Body::new);
+    // As a stream of frames the body has no length of its own: that of a base64 body would not be that of the call.
+    let mut request = request.map(|body| tonic::body::Body::new(StreamBody::new(BodyStream::new(body))));
     *request.version_mut() = Version::HTTP_2;
     for name in NOT_FORWARDED {
         request.headers_mut().remove(name);

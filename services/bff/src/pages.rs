@@ -14,7 +14,9 @@ use axum::{
 use ids::SessionId;
 use maud::{Markup, html};
 
-use crate::{problem::Problem, server::App};
+use rpc::Problem;
+
+use crate::server::App;
 pub(crate) use reason::page as reason;
 
 pub(crate) fn router() -> Router<App> {

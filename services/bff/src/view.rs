@@ -32,7 +32,7 @@ impl std::fmt::Display for Money {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let minor = self.amount_minor.unsigned_abs();
         let sign = if self.amount_minor < 0 { "-" } else { "" };
-        let (major, minor) = (minor / 100, minor % 100);
+        let (major, minor) = (thousands(minor / 100), minor % 100);
         match self.currency.as_str() {
             "EUR" => write!(f, "{sign}€{major}.{minor:02}"),
             "USD" => write!(f, "{sign}${major}.{minor:02}"),
@@ -40,6 +40,19 @@ impl std::fmt::Display for Money {
             other => write!(f, "{sign}{major}.{minor:02} {other}"),
         }
     }
+}
+
+/// `1234567` is `1,234,567`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// An item of the catalog.
@@ -238,6 +251,7 @@ mod tests {
     #[test]
     fn money_is_shown_with_its_sign() {
         assert_eq!(eur(1250).to_string(), "€12.50");
+        assert_eq!(eur(123_456_789).to_string(), "€1,234,567.89");
         assert_eq!(eur(-5).to_string(), "-€0.05");
         assert_eq!(Money { amount_minor: 100, currency: "CHF".to_owned() }.to_string(), "1.00 CHF");
     }

@@ -9,6 +9,7 @@ const WORDS = {
 };
 const REASONS = {
   PAYMENT_DECLINED: "The card was declined.",
+  PAYMENT_STEP_UP_TIMEOUT: "The bank's confirmation did not come in time.",
   OUT_OF_STOCK: "Something in it was sold out a moment before.",
   INVENTORY_OUT_OF_STOCK: "Something in it was sold out a moment before.",
 };

@@ -36,20 +36,10 @@ impl Error {
             Self::Refused(Refusal::Quantity) => (Kind::Invalid, "CART_INVALID_QUANTITY"),
             Self::Refused(Refusal::Full) => (Kind::Refused, "CART_FULL"),
             Self::KeyReused => (Kind::Conflict, "CART_KEY_REUSED"),
-            Self::Database(error) if is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
             Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
         }
     }
-}
-
-/// The connection is the problem, or by its SQLSTATE the server is stopping, starting or full (57P, 53), the transaction was rolled back
-/// (40), or it waited too long (55P03, 57014).
-fn is_unavailable(error: &sqlx::Error) -> bool {
-    if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) {
-        return true;
-    }
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["57P", "53", "40", "55P03", "57014"].iter().any(|class| code.starts_with(class)))
 }
 
 impl From<Error> for Failure {

@@ -1,9 +1,5 @@
-//! The edge service as a process. Not written yet: see docs/status.md.
+//! The edge service as a process.
 
-use std::{io::Write as _, process::ExitCode};
-
-fn main() -> ExitCode {
-    // Nothing to do when even standard error is gone.
-    let _ = writeln!(std::io::stderr(), "edge is not written yet, see docs/status.md");
-    ExitCode::FAILURE
+fn main() -> std::process::ExitCode {
+    rpc::process::main::<edge::Service>()
 }

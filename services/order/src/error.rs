@@ -40,20 +40,10 @@ impl Error {
             Self::Refused(_) => (Kind::Refused, "ORDER_STATE"),
             Self::KeyReused => (Kind::Conflict, "ORDER_KEY_REUSED"),
             Self::NotFound => (Kind::NotFound, "ORDER_NOT_FOUND"),
-            Self::Corrupt { .. } => (Kind::Internal, "INTERNAL"),
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) => {
-                (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE")
-            }
-            Self::Database(error) if is_shutting_down(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
-            Self::Database(_) => (Kind::Internal, "INTERNAL"),
+            Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
         }
     }
-}
-
-/// SQLSTATE class 57P and 53: the server is stopping, starting or full. Class 40: the transaction was rolled back.
-fn is_shutting_down(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["57P", "53", "40"].iter().any(|class| code.starts_with(class)))
 }
 
 impl From<Error> for Failure {

@@ -82,6 +82,7 @@ fn words(state: Stage) -> &'static str {
 fn explained(reason: &str) -> &str {
     match reason {
         "PAYMENT_DECLINED" => "The card was declined.",
+        "PAYMENT_STEP_UP_TIMEOUT" => "The bank's confirmation did not come in time.",
         "INVENTORY_OUT_OF_STOCK" | "OUT_OF_STOCK" => "Something in it was sold out a moment before.",
         other => other,
     }

@@ -1,0 +1,82 @@
+//! Two whole regions, started as a user starts them and driven from outside only. One test after the other, on one market: the later
+//! ones break what the earlier ones used.
+
+mod browser;
+mod cli;
+mod faults;
+mod market;
+mod orders;
+mod refusals;
+mod shop;
+mod tools;
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::market::Market;
+
+/// A test: its name, which is a claim, and what proves it.
+struct Test {
+    name: &'static str,
+    run: fn(&Runtime, &Market) -> Result<()>,
+}
+
+macro_rules! tests {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        [$(Test {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |runtime, market| runtime.block_on($module::$name(market)),
+        }),*]
+    };
+}
+
+/// In this order.
+const TESTS: [Test; 24] = tests![
+    cli::up_tells_of_every_part_and_when_it_was_ready,
+    cli::status_knows_every_process,
+    cli::a_second_up_is_refused,
+    cli::a_taken_port_is_named_and_nothing_is_started,
+    cli::every_service_has_metrics_and_is_ready,
+    tools::grpcurl_lists_and_calls_every_service,
+    orders::an_order_is_shipped_and_read_in_both_regions,
+    orders::the_same_shop_answers_at_each_region,
+    orders::a_step_up_is_waited_for,
+    orders::a_declined_card_cancels_and_gives_the_stock_back,
+    orders::one_key_is_one_order_and_one_charge,
+    orders::scarce_stock_is_sold_once,
+    orders::search_finds_what_was_put_into_the_catalog,
+    orders::an_order_tells_its_states_as_they_come,
+    refusals::bad_requests_get_a_problem_document_with_a_page,
+    refusals::an_unknown_region_is_refused,
+    tools::kcat_reads_the_order_events_with_their_headers,
+    tools::one_trace_goes_from_the_request_to_the_event,
+    browser::a_shopper_buys_and_sees_the_order_shipped_without_a_reload,
+    browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
+    faults::a_region_that_is_gone_is_served_by_the_other,
+    faults::services_that_die_in_traffic_lose_no_order,
+    faults::after_a_kill_of_everything_every_order_ends,
+    faults::down_leaves_no_process_and_no_port,
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let lists = arguments.list;
+    let runtime = Arc::new(Runtime::new().expect("a runtime can be started"));
+    let market = Arc::new(Market::new());
+    let trials = TESTS
+        .iter()
+        .map(|test| {
+            let (runtime, market) = (runtime.clone(), market.clone());
+            Trial::test(test.name, move || (test.run)(&runtime, &market).map_err(|error| Failed::from(format!("{error:?}"))))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !lists {
+        runtime.block_on(market.end(conclusion.has_failed()));
+    }
+    conclusion.exit_code()
+}

@@ -1,0 +1,69 @@
+//! Writes whose answers are lost.
+
+use crate::{World, header, problem, sent};
+
+#[tokio::test]
+async fn a_write_that_may_have_been_done_is_never_sent_to_the_other_region() {
+    let world = World::new().await;
+    world.eu.break_next(2);
+    let response = sent(world.post("/api/orders").header("idempotency-key", "k-1").body("order")).await;
+    assert_eq!(header(&response, "retry-after"), "1");
+    assert_eq!(problem(response).await, (503, "EDGE_OUTCOME_UNKNOWN".to_owned(), "eu".to_owned()));
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_write_with_a_key_is_sent_again_as_it_was() {
+    let world = World::new().await;
+    world.eu.break_next(1);
+    let response = sent(world.post("/echo").header("idempotency-key", "k-1").body("order")).await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-served-by")), (200, "eu"));
+    assert_eq!(response.text().await.unwrap(), "order");
+    let [first, second] = world.eu.seen().try_into().unwrap();
+    assert_eq!((first.method, first.target, first.body), (second.method, second.target, second.body));
+    assert_eq!(first.headers["idempotency-key"], second.headers["idempotency-key"]);
+    assert_eq!(world.us.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_write_without_a_key_is_sent_once() {
+    let world = World::new().await;
+    world.eu.break_next(1);
+    let response = sent(world.post("/cart/lines/A").body("quantity=1")).await;
+    let (region, text) = (header(&response, "x-served-by").to_owned(), response.text().await.unwrap());
+    assert_eq!(region, "eu");
+    assert!(text.contains("EDGE_OUTCOME_UNKNOWN") && text.contains("before you send it again"), "{text}");
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_large_write_is_sent_once_even_with_a_key() {
+    let world = World::new().await;
+    world.eu.break_next(1);
+    let response = sent(world.post("/api/orders").header("idempotency-key", "k").body("x".repeat(100_000))).await;
+    assert_eq!(problem(response).await.1, "EDGE_OUTCOME_UNKNOWN");
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (1, 0));
+    assert_eq!(world.eu.seen()[0].body.len(), 100_000);
+}
+
+#[tokio::test]
+async fn a_read_whose_connection_breaks_is_answered_by_the_other_region() {
+    let world = World::new().await;
+    world.eu.break_next(1);
+    let response = sent(world.get("/")).await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-served-by")), (200, "us"));
+    world.eu.break_next(1);
+    let response = sent(world.get("/").header("x-region", "eu")).await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-served-by")), (200, "eu"));
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (3, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_ends_the_wait() {
+    let world = World::with(&[("PROBE_INTERVAL", "1h"), ("RESPONSE_TIMEOUT", "300ms")]).await;
+    let read = sent(world.get("/held")).await;
+    assert_eq!(problem(read).await, (504, "DEADLINE_EXCEEDED".to_owned(), "eu".to_owned()));
+    let write = sent(world.post("/held").header("idempotency-key", "k")).await;
+    assert_eq!(problem(write).await, (503, "EDGE_OUTCOME_UNKNOWN".to_owned(), "eu".to_owned()));
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (2, 0));
+}

@@ -1,0 +1,70 @@
+//! Follows a command to its end: what is next, ask the provider, learn, and again.
+
+use std::time::Duration;
+
+use ids::OrderId;
+use spine::Wake;
+use sqlx::PgPool;
+
+use crate::{
+    domain::{Charge, Command, Next, Payment, Refusal, State},
+    error::Error,
+    psp::Psp,
+    store,
+};
+
+/// The longest way has three questions: what became of the charge, the command itself, and where the charge stands when that was refused.
+const MAX_QUESTIONS: u32 = 4;
+/// How old a waiting payment must be before a reader asks the provider: its webhook should have come by then.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Moves payments.
+#[derive(Debug, Clone)]
+pub(crate) struct Cashier {
+    pub(crate) pool: PgPool,
+    pub(crate) psp: Psp,
+    pub(crate) wake: Wake,
+}
+
+impl Cashier {
+    /// Follows `command` and answers the payment as it then stands.
+    pub(crate) async fn follow(&self, id: OrderId, command: &Command) -> Result<Payment, Error> {
+        for _ in 0..MAX_QUESTIONS {
+            match store::next(&self.pool, id, command).await? {
+                (Next::Ask(question), _) => {
+                    let charge = self.psp.ask(id, &question).await?;
+                    self.learn(id, &charge).await?;
+                }
+                (_, payment) => {
+                    self.wake.wake();
+                    return Ok(payment);
+                }
+            }
+        }
+        Err(Error::OutcomeUnknown(format!("{command:?} of order {id} does not settle")))
+    }
+
+    /// Takes in what the provider says of the order's charge.
+    pub(crate) async fn learn(&self, id: OrderId, charge: &Charge) -> Result<(), Error> {
+        if store::learn(&self.pool, id, charge).await? {
+            self.wake.wake();
+        }
+        Ok(())
+    }
+
+    /// The order's payment. One that waits for the shopper for long is looked up at the provider, in case its webhook is lost.
+    pub(crate) async fn read(&self, id: OrderId) -> Result<Payment, Error> {
+        let (payment, age) = store::find(&self.pool, id).await?.ok_or(Refusal::Missing)?;
+        let Some(charge_id) = payment.charge_id.as_deref().filter(|_| payment.state == State::RequiresAction && age > PATIENCE) else {
+            return Ok(payment);
+        };
+        match self.psp.look(id, charge_id).await {
+            Ok(charge) => self.learn(id, &charge).await?,
+            Err(error) => {
+                tracing::warn!(%error, order.id = %id, "the provider could not be asked about a waiting payment");
+                return Ok(payment);
+            }
+        }
+        Ok(store::find(&self.pool, id).await?.ok_or(Refusal::Missing)?.0)
+    }
+}

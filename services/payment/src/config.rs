@@ -1,0 +1,39 @@
+//! Settings of the payment service.
+
+use std::net::SocketAddr;
+
+use config::{Reader, Secret};
+use ids::Region;
+use url::Url;
+
+/// Settings of the payment service.
+#[derive(Debug)]
+pub struct Config {
+    /// The region whose payments this process owns.
+    pub region: Region,
+    /// Database of the region, role `payment`.
+    pub database_url: Secret,
+    /// Kafka of the region.
+    pub kafka: String,
+    /// The payment provider.
+    pub psp: Url,
+    /// Where the provider sends its webhooks.
+    pub webhook_url: Url,
+    /// Key of the webhooks' signatures: the bytes of this text.
+    pub webhook_secret: Secret,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader) -> Self {
+        let listen: SocketAddr = reader.parsed("LISTEN_ADDR", "127.0.0.1:21103");
+        Self {
+            region: reader.parsed("REGION", "eu"),
+            database_url: reader.secret("DATABASE_URL", "postgres://payment:password@127.0.0.1:21432/market"),
+            kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
+            psp: reader.parsed("PSP_ADDR", "http://127.0.0.1:20110"),
+            // Right wherever the provider can reach the address that this process listens on.
+            webhook_url: reader.parsed("PSP_WEBHOOK_URL", &format!("http://{listen}/webhooks/psp")),
+            webhook_secret: reader.secret("PSP_WEBHOOK_SECRET", "0123456789abcdef"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What can go wrong.
+
+use ids::OrderId;
+use rpc::{Failure, Kind};
+
+use crate::domain::{Contradiction, Refusal};
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A field cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The domain says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A webhook that the provider did not send, or sent too long ago.
+    #[error("the header Psp-Signature does not fit the body and this moment")]
+    Signature,
+    /// A webhook that cannot be read.
+    #[error("{0}")]
+    Webhook(String),
+    /// The provider cannot be reached; it was asked nothing.
+    #[error("the payment provider cannot be reached; try again")]
+    PspUnavailable(#[source] reqwest::Error),
+    /// The provider was asked, and gave no answer that says what it did.
+    #[error("the payment provider gave no answer; repeat the call to learn how it ended")]
+    OutcomeUnknown(String),
+    /// The provider's charge and the payment cannot both be right.
+    #[error("the provider's charge contradicts the payment of order {order_id}")]
+    Contradiction {
+        /// The order.
+        order_id: OrderId,
+        /// What the provider says.
+        charge: String,
+        #[source]
+        source: Contradiction,
+    },
+    /// A row cannot be read back.
+    #[error("read {what} of the payment of order {order_id} from the database")]
+    Corrupt {
+        /// The order.
+        order_id: OrderId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("use the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (Kind, &'static str) {
+        match self {
+            Self::Malformed(_) => (Kind::Invalid, "PAYMENT_INVALID_REQUEST"),
+            Self::Refused(refusal) => match refusal {
+                Refusal::Missing => (Kind::NotFound, "PAYMENT_NOT_FOUND"),
+                Refusal::Differs => (Kind::Conflict, "PAYMENT_DIFFERS"),
+                Refusal::NotAuthorized => (Kind::Refused, "PAYMENT_NOT_AUTHORIZED"),
+                Refusal::NotCaptured => (Kind::Refused, "PAYMENT_NOT_CAPTURED"),
+                Refusal::Captured => (Kind::Refused, "PAYMENT_CAPTURED"),
+                Refusal::Voided => (Kind::Refused, "PAYMENT_VOIDED"),
+                Refusal::Refunded => (Kind::Refused, "PAYMENT_REFUNDED"),
+                Refusal::Declined => (Kind::Refused, "PAYMENT_DECLINED"),
+            },
+            Self::Signature => (Kind::Invalid, "PAYMENT_WEBHOOK_SIGNATURE"),
+            Self::Webhook(_) => (Kind::Invalid, "PAYMENT_WEBHOOK_INVALID"),
+            Self::PspUnavailable(_) => (Kind::Unavailable, "PAYMENT_PSP_UNAVAILABLE"),
+            Self::OutcomeUnknown(_) => (Kind::OutcomeUnknown, "PAYMENT_OUTCOME_UNKNOWN"),
+            Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
+            Self::Contradiction { .. } | Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (kind, reason) = error.kind();
+        match &error {
+            Error::Database(cause) => tracing::warn!(error = %cause, "database call failed"),
+            Error::PspUnavailable(cause) => tracing::warn!(error = %cause, "payment provider cannot be reached"),
+            Error::OutcomeUnknown(cause) => tracing::warn!(error = %cause, "payment provider gave no answer"),
+            Error::Contradiction { charge, .. } => tracing::error!(%error, charge, "money is not where it should be"),
+            Error::Corrupt { .. } => tracing::error!(%error, "row cannot be read"),
+            _ => {}
+        }
+        Self::new(kind, reason, error.to_string())
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

@@ -1,0 +1,55 @@
+//! The payment service: one payment per order, its ledger, and the talk with the payment provider (PSP).
+//!
+//! - Owns: payments and ledger entries (schema `payment`).
+//! - RPCs: `payment.v1.PaymentService` (`Authorize`, `Capture`, `Void`, `Refund`, `GetPayment`). HTTP: `POST /webhooks/psp`.
+//! - Says: `payment.requires_action|authorized|captured|voided|refunded|declined` on `payment.events`, keyed by order id.
+//! - Keeps: PAY-1, PAY-2.
+//!
+//! ```text
+//!        ┌─────────────────────── again, until done ───────────────────────┐
+//! RPC ──> transaction: lock the row, what is next? ──> ask the PSP ──> transaction: learn what the PSP says, ledger, outbox
+//!                          └── done: answer
+//! webhook ───────────────────────────────────────────────────────────────────────^
+//! ```
+//! The PSP decides and the row follows it: a row only moves when the PSP's own charge says so. Each question has a key that makes a repeat
+//! harmless, and the row says which question is open before it is asked. So a process may die anywhere: the next call asks again.
+
+mod api;
+mod cashier;
+mod config;
+pub mod domain;
+mod error;
+mod events;
+mod metrics;
+mod psp;
+mod server;
+mod store;
+mod webhook;
+
+use rpc::process::Fatal;
+
+pub use crate::config::Config;
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The payment service.
+#[derive(Debug)]
+pub struct Service;
+
+impl rpc::process::Service for Service {
+    type Config = Config;
+    const NAME: &'static str = "payment";
+    const PORT: u16 = 21103;
+
+    fn configure(reader: &mut ::config::Reader) -> Config {
+        Config::read(reader)
+    }
+
+    async fn run(config: Config, process: rpc::Process) -> Result<(), Fatal> {
+        server::run(config, process).await
+    }
+
+    async fn migrate(config: Config) -> Result<(), Fatal> {
+        ::store::migrate(&config.database_url, &MIGRATOR).await.map_err(Into::into)
+    }
+}

@@ -1,0 +1,169 @@
+//! The payment provider's HTTP API, as this service uses it. Nothing else knows how the provider words things.
+
+use std::time::Duration;
+
+use ids::OrderId;
+use money::Money;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    domain::{Charge, Question, State, Terms},
+    error::Error,
+    metrics::{self, Answer},
+};
+
+/// Longest wait for an answer; shorter than the saga's patience with this service.
+const TIMEOUT: Duration = Duration::from_secs(4);
+/// Answers are short; whatever is longer is none of the provider's.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Psp {
+    http: Client,
+    address: Url,
+    webhook_url: Url,
+}
+
+/// A charge in the provider's words.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireCharge {
+    id: String,
+    order_id: String,
+    state: String,
+    amount_minor: i64,
+    currency: String,
+    decline_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireProblem {
+    reason: String,
+}
+
+impl WireCharge {
+    /// Which order it pays for, and how it stands.
+    pub(crate) fn read(self) -> Result<(OrderId, Charge), String> {
+        let order_id = self.order_id.parse().map_err(|_| format!("charge {} is of no order of ours", self.id))?;
+        let state = State::of(&self.state).filter(|state| *state != State::Pending);
+        let state = state.ok_or_else(|| format!("charge {} is in an unknown state", self.id))?;
+        let currency = self.currency.parse().map_err(|error| format!("charge {}: {error}", self.id))?;
+        let amount = Money::new(self.amount_minor, currency);
+        Ok((order_id, Charge { id: Some(self.id), state, amount, decline_code: self.decline_code }))
+    }
+}
+
+impl Psp {
+    /// The provider at `address`, which is to send its webhooks to `webhook_url`.
+    pub(crate) fn new(address: Url, webhook_url: Url) -> Result<Self, reqwest::Error> {
+        let http = Client::builder().no_proxy().connect_timeout(Duration::from_secs(1)).timeout(TIMEOUT).tcp_nodelay(true).build()?;
+        Ok(Self { http, address, webhook_url })
+    }
+
+    /// Asks, and answers how the order's charge stands after it.
+    pub(crate) async fn ask(&self, order_id: OrderId, question: &Question) -> Result<Charge, Error> {
+        let (request, id) = match question {
+            Question::Charge(terms) => return self.charge(order_id, terms).await,
+            Question::Capture(id) => (self.command(order_id, id, "capture"), id),
+            Question::Void(id) => (self.command(order_id, id, "void"), id),
+            Question::Refund(id) => (self.command(order_id, id, "refund"), id),
+        };
+        let (status, body) = self.send(request).await?;
+        match (status, reason(&body).as_deref()) {
+            // It stands elsewhere than we believed: look where.
+            (StatusCode::CONFLICT, Some("PSP_CHARGE_STATE")) => self.look(order_id, id).await,
+            (status, _) if status.is_success() => read(order_id, &body),
+            (status, reason) => Err(unknown(format!("{question:?}: {status} {}", reason.unwrap_or_default()))),
+        }
+    }
+
+    /// How a charge stands.
+    pub(crate) async fn look(&self, order_id: OrderId, charge_id: &str) -> Result<Charge, Error> {
+        let (status, body) = self.send(self.request(Method::GET, &["v1", "charges", charge_id])).await?;
+        if status.is_success() { read(order_id, &body) } else { Err(unknown(format!("charge {charge_id}: {status}"))) }
+    }
+
+    async fn charge(&self, order_id: OrderId, terms: &Terms) -> Result<Charge, Error> {
+        let request = self.request(Method::POST, &["v1", "charges"]).header("Idempotency-Key", order_id.step_key("authorize"));
+        let request = request.json(&json!({
+            "order_id": order_id.to_string(),
+            "amount_minor": terms.amount.amount_minor,
+            "currency": terms.amount.currency.as_str(),
+            "payment_token": terms.token,
+            "webhook_url": self.webhook_url.as_str(),
+        }));
+        let (status, body) = self.send(request).await?;
+        if status.is_success() {
+            return read(order_id, &body);
+        }
+        match reason(&body) {
+            // Of what it calls malformed the provider makes no charge, now or later: that is a no. A key that it knows for something
+            // else is not, as a charge may stand under it.
+            Some(reason) if status == StatusCode::BAD_REQUEST => {
+                let decline_code = Some(reason.trim_start_matches("PSP_").to_lowercase());
+                Ok(Charge { id: None, state: State::Declined, amount: terms.amount, decline_code })
+            }
+            reason => Err(unknown(format!("charge for order {order_id}: {status} {}", reason.unwrap_or_default()))),
+        }
+    }
+
+    fn command(&self, order_id: OrderId, charge_id: &str, verb: &str) -> RequestBuilder {
+        self.request(Method::POST, &["v1", "charges", charge_id, verb]).header("Idempotency-Key", order_id.step_key(verb))
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.address.clone();
+        url.path_segments_mut().expect("an http address has a path").pop_if_empty().extend(path);
+        let mut headers = axum::http::HeaderMap::new();
+        telemetry::to_headers(&mut headers);
+        self.http.request(method, url).headers(headers)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Error> {
+        let ended = async {
+            let response = request
+                .send()
+                .await
+                .map_err(|error| if error.is_connect() { Error::PspUnavailable(error) } else { unknown(error.to_string()) })?;
+            let status = response.status();
+            Ok((status, read_body(response).await?))
+        }
+        .await;
+        metrics::count_call(match &ended {
+            Ok((status, _)) if !status.is_server_error() => Answer::Charge,
+            Err(Error::PspUnavailable(_)) => Answer::Unavailable,
+            _ => Answer::Unknown,
+        });
+        ended
+    }
+}
+
+fn unknown(cause: String) -> Error {
+    Error::OutcomeUnknown(cause)
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unknown(error.to_string()))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(unknown(format!("the answer has more than {MAX_ANSWER} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn reason(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<WireProblem>(body).ok().map(|problem| problem.reason)
+}
+
+fn read(order_id: OrderId, body: &[u8]) -> Result<Charge, Error> {
+    let charge: WireCharge = serde_json::from_slice(body).map_err(|error| unknown(format!("the answer is no charge: {error}")))?;
+    match charge.read() {
+        Ok((of, charge)) if of == order_id => Ok(charge),
+        Ok((of, _)) => Err(unknown(format!("asked for order {order_id}, answered for {of}"))),
+        Err(error) => Err(unknown(error)),
+    }
+}

@@ -1,0 +1,46 @@
+//! Wiring: pool, provider, workers, RPCs, webhooks, health.
+
+use proto::payment::v1::payment_service_server::PaymentServiceServer;
+use rpc::{Grpc, Process, Readiness, process::Fatal};
+use spine::{Relay, Wake};
+
+use crate::{
+    api::Api,
+    cashier::Cashier,
+    config::Config,
+    metrics,
+    psp::Psp,
+    webhook::{self, Webhooks},
+};
+
+const CONNECTIONS: u32 = 16;
+
+/// Runs the service until shutdown.
+pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
+    metrics::describe();
+    let pool = store::connect(&config.database_url, CONNECTIONS)?;
+    let wake = Wake::default();
+    let shutdown = process.shutdown.clone();
+
+    let source = format!("/market/{}/payment", config.region);
+    let relay = Relay { pool: pool.clone(), bootstrap: config.kafka.clone(), source, wake: wake.clone() };
+    process.spawn("outbox relay", {
+        let shutdown = shutdown.clone();
+        async { Ok(relay.run(shutdown).await?) }
+    });
+
+    let prune = store::prune(pool.clone());
+    process.spawn("prune", async move {
+        shutdown.run_until_cancelled(prune).await;
+        Ok(())
+    });
+
+    let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url)?, wake };
+    let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };
+    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier })).finish()?;
+    let kafka = config.kafka;
+    // The provider is not ours: without it payments still can be read, and orders wait.
+    let readiness =
+        Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));
+    process.serve(calls.merge(webhook::router(webhooks)), Some(health), readiness).await
+}

@@ -1,0 +1,118 @@
+//! `POST /webhooks/psp`: what the provider tells of its own accord. Believed only when signed; a repeat or old news changes nothing.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rpc::{Failure, Problem};
+use serde::Deserialize;
+use sha2::Sha256;
+use time::OffsetDateTime;
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::{cashier::Cashier, error::Error, metrics, psp::WireCharge};
+
+/// Longest body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// How far the signature's time may be from ours, in seconds: what was signed longer ago is a replay.
+const TOLERANCE: i64 = 300;
+
+/// What the handler needs.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+    pub(crate) cashier: Cashier,
+    pub(crate) secret: config::Secret,
+}
+
+#[derive(Deserialize)]
+struct Notice {
+    id: String,
+    charge: WireCharge,
+}
+
+/// The route.
+pub(crate) fn router(webhooks: Webhooks) -> Router {
+    Router::new().route("/webhooks/psp", post(receive)).layer(RequestBodyLimitLayer::new(MAX_BODY)).with_state(webhooks)
+}
+
+async fn receive(State(webhooks): State<Webhooks>, headers: HeaderMap, body: Bytes) -> Response {
+    let taken = webhooks.take(&headers, &body).await;
+    metrics::count_webhook(taken.is_ok());
+    match taken {
+        Ok(()) => (StatusCode::OK, Json(serde_json::json!({ "received": true }))).into_response(),
+        Err(error) => Problem::from(Failure::from(error)).into_response(),
+    }
+}
+
+impl Webhooks {
+    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+        let signature = headers.get("psp-signature").and_then(|value| value.to_str().ok()).ok_or(Error::Signature)?;
+        if !is_signed(self.secret.expose().as_bytes(), signature, body, OffsetDateTime::now_utc().unix_timestamp()) {
+            return Err(Error::Signature);
+        }
+        let notice: Notice = serde_json::from_slice(body).map_err(|error| Error::Webhook(format!("the body is no notice: {error}")))?;
+        let (order_id, charge) = notice.charge.read().map_err(Error::Webhook)?;
+        tracing::info!(order.id = %order_id, notice.id = notice.id, charge.state = charge.state.as_str(), "the provider tells of a charge");
+        self.cashier.learn(order_id, &charge).await
+    }
+}
+
+/// Whether `header`, of the form `t=<unix seconds>,v1=<hex>`, signs `body` with `key` about `now`.
+fn is_signed(key: &[u8], header: &str, body: &[u8], now: i64) -> bool {
+    let part = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let (Some(moment), Some(signature)) = (part("t"), part("v1").and_then(unhex)) else { return false };
+    if moment.parse::<i64>().map_or(true, |moment| moment.abs_diff(now) > TOLERANCE.unsigned_abs()) {
+        return false;
+    }
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    mac.update(moment.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    mac.verify_slice(&signature).is_ok()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_760_000_000;
+
+    /// HMAC-SHA-256 of `1760000000.{"a":1}` under `key`, from `openssl dgst -sha256 -hmac key`.
+    const SIGNATURE: &str = "ea2dd8b79cfdfdd125316a2c1461695044ab2ddf62592b0eee2b53cd466ca512";
+
+    fn header() -> String {
+        format!("t={NOW},v1={SIGNATURE}")
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_body_key_and_moment_only() {
+        let body = br#"{"a":1}"#;
+        assert!(is_signed(b"key", &header(), body, NOW));
+        assert!(is_signed(b"key", &header(), body, NOW + TOLERANCE));
+        assert!(!is_signed(b"key", &header(), body, NOW + TOLERANCE + 1));
+        assert!(!is_signed(b"key", &header(), body, NOW - TOLERANCE - 1));
+        assert!(!is_signed(b"kex", &header(), body, NOW));
+        assert!(!is_signed(b"key", &header(), br#"{"a":2}"#, NOW));
+        assert!(!is_signed(b"key", &header().replace(&format!("t={NOW}"), &format!("t={}", NOW + 1)), body, NOW));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_breaks_the_check(header in "(t=[0-9-]{0,25},)?(v1=)?\\PC{0,80}", now: i64) {
+            prop_assert!(!is_signed(b"key", &header, b"{}", now));
+        }
+    }
+}

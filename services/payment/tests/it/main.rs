@@ -1,0 +1,142 @@
+//! The payment service as a process, with the real provider simulator and a real PostgreSQL, through its gRPC API.
+
+mod durability;
+mod payments;
+mod refusals;
+mod step_up;
+
+use std::path::{Path, PathBuf};
+
+use config::Secret;
+use proto::{
+    market::v1::Money,
+    payment::v1::{
+        AuthorizeRequest, CaptureRequest, GetPaymentRequest, Payment, RefundRequest, VoidRequest,
+        payment_service_client::PaymentServiceClient,
+    },
+};
+use rpc::{Client, Failure};
+use serde_json::Value;
+use sqlx::PgPool;
+use testkit::Running;
+use tokio::sync::Mutex;
+
+const SECRET: &str = "0123456789abcdef";
+
+type Answer = Result<Payment, Failure>;
+
+/// A payment service with its provider and its database.
+struct World {
+    service: Mutex<Running>,
+    psp: Mutex<Running>,
+    psp_address: String,
+    database: Secret,
+    client: PaymentServiceClient<Client>,
+    http: reqwest::Client,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_step_up_delay("100ms").await
+    }
+
+    async fn with_step_up_delay(delay: &str) -> Self {
+        let files = testkit::fresh_folder("psp");
+        let env = [("DATA_DIR", text(&files)), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", delay)];
+        let psp = Running::start(text(&sibling("psp")), &env).await;
+        let database = testkit::postgres().await.database("payment").await;
+        let (psp_address, kafka) = (psp.address(), testkit::nowhere());
+        let env = [
+            ("REGION", "eu"),
+            ("DATABASE_URL", database.expose()),
+            ("KAFKA_BOOTSTRAP_SERVERS", &kafka),
+            ("PSP_ADDR", &psp_address),
+            ("PSP_WEBHOOK_SECRET", SECRET),
+        ];
+        let service = Running::migrated(env!("CARGO_BIN_EXE_payment"), &env).await;
+        let client = PaymentServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { service: Mutex::new(service), psp: Mutex::new(psp), psp_address, database, client, http }
+    }
+
+    fn pool(&self) -> PgPool {
+        store::connect(&self.database, 2).expect("a database URL")
+    }
+
+    async fn authorize(&self, order_id: &str, amount_minor: i64, token: &str) -> Answer {
+        let request = AuthorizeRequest {
+            order_id: order_id.to_owned(),
+            amount: Some(Money { amount_minor, currency: "EUR".to_owned() }),
+            payment_token: token.to_owned(),
+            idempotency_key: format!("{order_id}/authorize"),
+        };
+        let response = self.client.clone().authorize(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().payment.expect("an answer has a payment"))
+    }
+
+    async fn capture(&self, order_id: &str) -> Answer {
+        let request = CaptureRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/capture") };
+        let response = self.client.clone().capture(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().payment.expect("an answer has a payment"))
+    }
+
+    /// Nothing when the order never had a payment.
+    async fn void(&self, order_id: &str) -> Result<Option<Payment>, Failure> {
+        let request = VoidRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/void") };
+        Ok(self.client.clone().void(request).await.map_err(Failure::from)?.into_inner().payment)
+    }
+
+    async fn refund(&self, order_id: &str) -> Answer {
+        let request = RefundRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/refund") };
+        let response = self.client.clone().refund(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().payment.expect("an answer has a payment"))
+    }
+
+    async fn payment(&self, order_id: &str) -> Answer {
+        let response = self.client.clone().get_payment(GetPaymentRequest { order_id: order_id.to_owned() }).await.map_err(Failure::from)?;
+        Ok(response.into_inner().payment.expect("an answer has a payment"))
+    }
+
+    /// Every charge that the provider lists for an order.
+    async fn charges(&self, order_id: &str) -> Vec<Value> {
+        let url = format!("{}/v1/charges?order_id={order_id}", self.psp_address);
+        let text = self.http.get(url).send().await.expect("the provider answers").text().await.expect("a body");
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        list["charges"].as_array().expect("a list").clone()
+    }
+
+    /// Types of the events about an order, in order.
+    async fn events_of(&self, order_id: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT type FROM outbox WHERE key = $1 ORDER BY id")
+            .bind(order_id)
+            .fetch_all(&self.pool())
+            .await
+            .expect("the outbox can be read")
+    }
+
+    /// PAY-2 as far as this service goes: what was taken and not given back, by the ledger's accounts.
+    async fn balances(&self) -> (i64, i64) {
+        sqlx::query_as(
+            "SELECT coalesce(sum(amount_minor) FILTER (WHERE account = 'psp'), 0)::bigint,
+                    coalesce(sum(amount_minor) FILTER (WHERE account = 'sales'), 0)::bigint FROM ledger_entries",
+        )
+        .fetch_one(&self.pool())
+        .await
+        .expect("the ledger can be read")
+    }
+}
+
+/// Another service's binary, built together with this one's.
+fn sibling(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_payment")).with_file_name(name);
+    assert!(program.exists(), "{} is not built; run `cargo build --release --workspace` first", program.display());
+    program
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths are text")
+}
+
+fn new_order() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

@@ -1,0 +1,81 @@
+//! The JSON API: decode, call the store, encode.
+
+mod input;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, Path, RawQuery, State,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+
+use self::input::Wanted;
+use crate::{
+    domain::{self, Charge, Command},
+    error::Error,
+    problem,
+    store::{Listing, Store},
+};
+
+type Name = Result<Path<String>, PathRejection>;
+
+pub(crate) fn router() -> Router<Store> {
+    Router::new()
+        .route("/v1/charges", get(list).post(create))
+        .route("/v1/charges/{id}", get(read))
+        .route("/v1/charges/{id}/capture", post(|store, id| command(store, id, Command::Capture)))
+        .route("/v1/charges/{id}/void", post(|store, id| command(store, id, Command::Void)))
+        .route("/v1/charges/{id}/refund", post(|store, id| command(store, id, Command::Refund)))
+        .route("/errors/{reason}", get(reason))
+        .layer(DefaultBodyLimit::max(input::MAX_BODY))
+}
+
+/// A charge that exists, however it ended, is 200; only one that this request made and that may still take money is 201.
+async fn create(State(store): State<Store>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Response, Error> {
+    let key = input::key(&headers)?;
+    let request = input::charge(key, &input::json(&headers, body)?)?;
+    let charged = store.charge(request, telemetry::current_traceparent()).await?;
+    let is_made = charged.is_new && charged.charge.state != domain::State::Declined;
+    let status = if is_made { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/v1/charges/{}", charged.charge.id);
+    let replayed = if charged.is_new { "false" } else { "true" };
+    let headers = [(header::LOCATION.as_str(), location.as_str()), ("idempotency-replayed", replayed)];
+    Ok((status, headers, Json(charged.charge)).into_response())
+}
+
+async fn command(State(store): State<Store>, id: Name, command: Command) -> Result<Json<Charge>, Error> {
+    let Path(id) = id.map_err(|_| Error::UnknownPath)?;
+    store.command(id, command).await.map(Json)
+}
+
+async fn read(State(store): State<Store>, id: Name) -> Result<Json<Charge>, Error> {
+    let Path(id) = id.map_err(|_| Error::UnknownPath)?;
+    store.get(id).await.map(Json)
+}
+
+#[derive(Debug, Serialize)]
+struct List {
+    charges: Vec<Charge>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+async fn list(State(store): State<Store>, RawQuery(query): RawQuery) -> Result<Json<List>, Error> {
+    let Listing { charges, next } = match input::wanted(&query.unwrap_or_default())? {
+        Wanted::Key(key) => store.by_key(key).await?,
+        Wanted::Page { order_id: Some(order_id), limit, after } => store.of_order(order_id, after, limit).await?,
+        Wanted::Page { order_id: None, limit, after } => store.newest(after, limit).await?,
+    };
+    Ok(Json(List { charges, next_page_token: next }))
+}
+
+async fn reason(reason: Name) -> Result<Response, Error> {
+    let text = reason.ok().and_then(|Path(reason)| problem::page(&reason)).ok_or(Error::UnknownPath)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}

@@ -65,7 +65,9 @@ impl Grpc {
 fn reflection(names: &[&str]) -> tonic_reflection::server::Builder<'static> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that grpcurl can show the details of an error.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
     let always = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
     names.iter().copied().chain(always).fold(builder, tonic_reflection::server::Builder::with_service_name)
 }

@@ -75,7 +75,7 @@ impl Browser {
     }
 }
 
-pub async fn a_shopper_buys_and_sees_the_order_shipped_without_a_reload(market: &Market) -> Result<()> {
+pub(crate) async fn a_shopper_buys_and_sees_the_order_shipped_without_a_reload(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
     let browser = Browser::open(json!({})).await?;
     let page = &browser.client;
@@ -98,7 +98,7 @@ pub async fn a_shopper_buys_and_sees_the_order_shipped_without_a_reload(market: 
     browser.close().await
 }
 
-pub async fn a_shopper_with_a_phone_and_a_keyboard_can_buy(market: &Market) -> Result<()> {
+pub(crate) async fn a_shopper_with_a_phone_and_a_keyboard_can_buy(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
     let phone = json!({ "width": PHONE, "height": 740, "pixelRatio": 2.0, "touch": false });
     let browser = Browser::open(json!({ "mobileEmulation": { "deviceMetrics": phone } })).await?;

@@ -12,7 +12,7 @@ const PROCESSES: usize = 22;
 /// What two regions may take in all.
 const MEMORY: u64 = 3_000_000_000;
 
-pub async fn up_tells_of_every_part_and_when_it_was_ready(market: &Market) -> Result<()> {
+pub(crate) async fn up_tells_of_every_part_and_when_it_was_ready(market: &Market) -> Result<()> {
     let said = market.started().await?;
     for process in market.processes().await? {
         let line = format!("{}/{}", process.region, process.name);
@@ -28,7 +28,7 @@ pub async fn up_tells_of_every_part_and_when_it_was_ready(market: &Market) -> Re
     Ok(())
 }
 
-pub async fn status_knows_every_process(market: &Market) -> Result<()> {
+pub(crate) async fn status_knows_every_process(market: &Market) -> Result<()> {
     market.started().await?;
     let status = market.status().await?;
     let processes = status["processes"].as_array().context("a list")?;
@@ -45,20 +45,20 @@ pub async fn status_knows_every_process(market: &Market) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_second_up_is_refused(market: &Market) -> Result<()> {
+pub(crate) async fn a_second_up_is_refused(market: &Market) -> Result<()> {
     market.started().await?;
     let said = market.backbone(&["up", "--detach"]).await?;
     ensure!(said.code == 1 && said.text.contains("already running") && said.text.contains("backbone down"), "{said:?}");
     Ok(())
 }
 
-pub async fn a_taken_port_is_named_and_nothing_is_started(market: &Market) -> Result<()> {
-    const SHIFT: u16 = 6_000;
+pub(crate) async fn a_taken_port_is_named_and_nothing_is_started(market: &Market) -> Result<()> {
+    const SHIFT: u16 = 7_500;
     let _holder = TcpListener::bind(("127.0.0.1", 21_104 + SHIFT)).context("hold the order service's port")?;
     let home = market.home().with_extension("other");
     let said = market.backbone_with(&["up", "--detach"], &home, SHIFT).await?;
     ensure!(said.code == 69, "exit code 69 was expected: {said:?}");
-    ensure!(said.text.contains("27104") && said.text.contains("BACKBONE_PORT_SHIFT"), "{}", said.text);
+    ensure!(said.text.contains("28604") && said.text.contains("BACKBONE_PORT_SHIFT"), "{}", said.text);
     let status = market.backbone_with(&["status"], &home, SHIFT).await?;
     ensure!(status.code == 3, "nothing runs: {status:?}");
     market.backbone_with(&["down", "--purge"], &home, SHIFT).await?;
@@ -66,7 +66,7 @@ pub async fn a_taken_port_is_named_and_nothing_is_started(market: &Market) -> Re
     Ok(())
 }
 
-pub async fn every_service_has_metrics_and_is_ready(market: &Market) -> Result<()> {
+pub(crate) async fn every_service_has_metrics_and_is_ready(market: &Market) -> Result<()> {
     const ENGINES: [&str; 4] = ["postgres", "kafka", "temporal", "nats"];
     let http = Client::builder().no_proxy().build()?;
     for process in market.processes().await?.iter().filter(|process| !ENGINES.contains(&process.name.as_str())) {

@@ -41,7 +41,7 @@ async fn healed(market: &Market) {
     eventually("the market is ready again", HEALS_WITHIN, look).await;
 }
 
-pub async fn a_region_that_is_gone_is_served_by_the_other(market: &Market) -> Result<()> {
+pub(crate) async fn a_region_that_is_gone_is_served_by_the_other(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
     let doors = [market.process("eu", "bff").await?, market.process("eu", "order").await?];
     for door in &doors {
@@ -140,7 +140,7 @@ async fn until(placed: &AtomicUsize, at_least: usize) {
     eventually("traffic flows", HEALS_WITHIN, look).await;
 }
 
-pub async fn services_that_die_in_traffic_lose_no_order(market: &Market) -> Result<()> {
+pub(crate) async fn services_that_die_in_traffic_lose_no_order(market: &Market) -> Result<()> {
     const VICTIMS: [(&str, &str); 8] = [
         ("eu", "order"),
         ("us", "payment"),
@@ -174,7 +174,7 @@ pub async fn services_that_die_in_traffic_lose_no_order(market: &Market) -> Resu
     audit(market, &ids).await
 }
 
-pub async fn after_a_kill_of_everything_every_order_ends(market: &Market) -> Result<()> {
+pub(crate) async fn after_a_kill_of_everything_every_order_ends(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
     let skus = vec![shop.any_sku().await?];
     let (stop, placed) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -202,7 +202,7 @@ pub async fn after_a_kill_of_everything_every_order_ends(market: &Market) -> Res
     audit(market, &ids).await
 }
 
-pub async fn down_leaves_no_process_and_no_port(market: &Market) -> Result<()> {
+pub(crate) async fn down_leaves_no_process_and_no_port(market: &Market) -> Result<()> {
     let processes = market.processes().await?;
     let said = market.backbone(&["down"]).await?;
     ensure!(said.code == 0, "{said:?}");

@@ -19,13 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub text: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) text: String,
 }
 
 /// Two regions in a home of their own.
-pub struct Market {
+pub(crate) struct Market {
     home: PathBuf,
     backbone: PathBuf,
     started: OnceCell<Said>,
@@ -33,15 +33,15 @@ pub struct Market {
 
 /// One line of `status --json`.
 #[derive(Debug, Clone)]
-pub struct Process {
-    pub name: String,
-    pub region: String,
-    pub pid: i32,
-    pub port: u16,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) region: String,
+    pub(crate) pid: i32,
+    pub(crate) port: u16,
 }
 
 impl Market {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = std::env::temp_dir().join(format!("backbone-e2e-{}", std::process::id()));
         let program = std::env::current_exe().expect("this program has a path");
         let folder = program.parent().and_then(Path::parent).expect("tests lie in deps/, beside the programs");
@@ -49,17 +49,17 @@ impl Market {
     }
 
     /// The folder where the market keeps everything.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
     /// Runs `backbone` in this market's home.
-    pub async fn backbone(&self, arguments: &[&str]) -> Result<Said> {
+    pub(crate) async fn backbone(&self, arguments: &[&str]) -> Result<Said> {
         self.backbone_with(arguments, &self.home, PORT_SHIFT).await
     }
 
     /// Runs `backbone` in any home.
-    pub async fn backbone_with(&self, arguments: &[&str], home: &Path, port_shift: u16) -> Result<Said> {
+    pub(crate) async fn backbone_with(&self, arguments: &[&str], home: &Path, port_shift: u16) -> Result<Said> {
         let mut command = Command::new(&self.backbone);
         command.args(arguments).env("BACKBONE_HOME", home).env("BACKBONE_PORT_SHIFT", port_shift.to_string());
         command.env_remove("BACKBONE_EDGE_PORT");
@@ -67,7 +67,7 @@ impl Market {
     }
 
     /// What `up --detach` said when the market was started, which it is when first asked.
-    pub async fn started(&self) -> Result<&Said> {
+    pub(crate) async fn started(&self) -> Result<&Said> {
         self.started
             .get_or_try_init(|| async {
                 ensure!(self.backbone.exists(), "{} is not built: run `make e2e`", self.backbone.display());
@@ -77,20 +77,20 @@ impl Market {
     }
 
     /// `up --detach`, which must work.
-    pub async fn up(&self) -> Result<Said> {
+    pub(crate) async fn up(&self) -> Result<Said> {
         let said = self.backbone(&["up", "--detach"]).await?;
         ensure!(said.code == 0, "up ended with {}:\n{}", said.code, said.text);
         Ok(said)
     }
 
     /// `status --json`.
-    pub async fn status(&self) -> Result<Value> {
+    pub(crate) async fn status(&self) -> Result<Value> {
         let said = self.backbone(&["status", "--json"]).await?;
         serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text))
     }
 
     /// Every process that runs.
-    pub async fn processes(&self) -> Result<Vec<Process>> {
+    pub(crate) async fn processes(&self) -> Result<Vec<Process>> {
         self.started().await?;
         let status = self.status().await?;
         let list = status["processes"].as_array().context("status lists processes")?;
@@ -106,23 +106,23 @@ impl Market {
     }
 
     /// One process.
-    pub async fn process(&self, region: &str, name: &str) -> Result<Process> {
+    pub(crate) async fn process(&self, region: &str, name: &str) -> Result<Process> {
         let mut processes = self.processes().await?.into_iter();
         processes.find(|process| process.region == region && process.name == name).with_context(|| format!("{region}/{name} runs"))
     }
 
     /// The shop at its one address.
-    pub async fn shop(&self) -> Result<Shop> {
+    pub(crate) async fn shop(&self) -> Result<Shop> {
         Ok(Shop::at(self.process("global", "edge").await?.port))
     }
 
     /// The shop at one region's own door.
-    pub async fn door(&self, region: &str) -> Result<Shop> {
+    pub(crate) async fn door(&self, region: &str) -> Result<Shop> {
         Ok(Shop::at(self.process(region, "bff").await?.port))
     }
 
     /// Ends and removes everything; after a failure the logs' last lines come first.
-    pub async fn end(&self, has_failed: bool) {
+    pub(crate) async fn end(&self, has_failed: bool) {
         if !self.home.exists() {
             return;
         }
@@ -137,7 +137,7 @@ impl Market {
 }
 
 /// Runs a command to its end; both outputs are one text.
-pub async fn run(mut command: Command) -> Result<Said> {
+pub(crate) async fn run(mut command: Command) -> Result<Said> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let shown = format!("{:?}", command.as_std());
     let Ok(output) = timeout(PATIENCE, command.output()).await else { bail!("{shown} does not end") };
@@ -147,6 +147,6 @@ pub async fn run(mut command: Command) -> Result<Said> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test program talks to whoever runs it")]
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     eprintln!("{text}");
 }

@@ -15,7 +15,7 @@ use crate::{
 
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
 
-pub async fn an_order_is_shipped_and_read_in_both_regions(market: &Market) -> Result<()> {
+pub(crate) async fn an_order_is_shipped_and_read_in_both_regions(market: &Market) -> Result<()> {
     let (shop, psp) = (market.shop().await?, market.process("global", "psp").await?.port);
     for (home, other) in [("eu", "us"), ("us", "eu")] {
         let here = shop.in_region(home);
@@ -42,7 +42,7 @@ impl Shop {
     }
 }
 
-pub async fn the_same_shop_answers_at_each_region(market: &Market) -> Result<()> {
+pub(crate) async fn the_same_shop_answers_at_each_region(market: &Market) -> Result<()> {
     for region in ["eu", "us"] {
         let door = market.door(region).await?;
         let id = door.buy(&door.any_sku().await?, "tok_mastercard").await?;
@@ -55,7 +55,7 @@ pub async fn the_same_shop_answers_at_each_region(market: &Market) -> Result<()>
     Ok(())
 }
 
-pub async fn a_step_up_is_waited_for(market: &Market) -> Result<()> {
+pub(crate) async fn a_step_up_is_waited_for(market: &Market) -> Result<()> {
     let (shop, psp) = (market.shop().await?, market.process("global", "psp").await?.port);
     let id = shop.buy(&shop.any_sku().await?, "tok_3ds").await?;
     shop.shipped(&id).await?;
@@ -64,7 +64,7 @@ pub async fn a_step_up_is_waited_for(market: &Market) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_declined_card_cancels_and_gives_the_stock_back(market: &Market) -> Result<()> {
+pub(crate) async fn a_declined_card_cancels_and_gives_the_stock_back(market: &Market) -> Result<()> {
     let (shop, psp) = (market.shop().await?.in_region("eu"), market.process("global", "psp").await?.port);
     let item = tools::new_item(market, "eu", 7).await?;
     let id = shop.buy(&item.sku, "tok_decline").await?;
@@ -75,7 +75,7 @@ pub async fn a_declined_card_cancels_and_gives_the_stock_back(market: &Market) -
     Ok(())
 }
 
-pub async fn one_key_is_one_order_and_one_charge(market: &Market) -> Result<()> {
+pub(crate) async fn one_key_is_one_order_and_one_charge(market: &Market) -> Result<()> {
     let (shop, psp) = (market.shop().await?, market.process("global", "psp").await?.port);
     let sku = shop.any_sku().await?;
     shop.put(&sku, 2).await?.good()?;
@@ -98,7 +98,7 @@ pub async fn one_key_is_one_order_and_one_charge(market: &Market) -> Result<()> 
     Ok(())
 }
 
-pub async fn scarce_stock_is_sold_once(market: &Market) -> Result<()> {
+pub(crate) async fn scarce_stock_is_sold_once(market: &Market) -> Result<()> {
     const STOCK: i64 = 5;
     let shop = market.shop().await?.in_region("us");
     let item = tools::new_item(market, "us", STOCK).await?;
@@ -113,7 +113,7 @@ pub async fn scarce_stock_is_sold_once(market: &Market) -> Result<()> {
     Ok(())
 }
 
-pub async fn search_finds_what_was_put_into_the_catalog(market: &Market) -> Result<()> {
+pub(crate) async fn search_finds_what_was_put_into_the_catalog(market: &Market) -> Result<()> {
     let Item { sku, title } = tools::new_item(market, "eu", 3).await?;
     let shop = market.shop().await?.in_region("eu");
     let word = title.split_whitespace().next_back().context("a word")?;
@@ -144,7 +144,7 @@ pub async fn search_finds_what_was_put_into_the_catalog(market: &Market) -> Resu
     Ok(())
 }
 
-pub async fn an_order_tells_its_states_as_they_come(market: &Market) -> Result<()> {
+pub(crate) async fn an_order_tells_its_states_as_they_come(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
     let id = shop.buy(&shop.any_sku().await?, "tok_3ds").await?;
     let mut response = shop.request(Method::GET, &format!("/api/orders/{id}/events")).send().await?;

@@ -23,9 +23,9 @@ const SERVICES: [(&str, &str); 5] = [
 
 /// An item that a test made for itself.
 #[derive(Debug)]
-pub struct Item {
-    pub sku: String,
-    pub title: String,
+pub(crate) struct Item {
+    pub(crate) sku: String,
+    pub(crate) title: String,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the Makefile says where grpcurl is")]
@@ -37,7 +37,7 @@ async fn grpcurl(arguments: &[&str]) -> Result<Said> {
 }
 
 /// Puts an item with `stock` units into a region's catalog.
-pub async fn new_item(market: &Market, region: &str, stock: i64) -> Result<Item> {
+pub(crate) async fn new_item(market: &Market, region: &str, stock: i64) -> Result<Item> {
     let number = uuid::Uuid::now_v7().simple().to_string();
     let item = Item { sku: format!("E2E-{}", number.to_uppercase()), title: format!("Test item {number}") };
     let price = json!({ "amountMinor": 1999, "currency": "EUR" });
@@ -49,7 +49,7 @@ pub async fn new_item(market: &Market, region: &str, stock: i64) -> Result<Item>
     Ok(item)
 }
 
-pub async fn grpcurl_lists_and_calls_every_service(market: &Market) -> Result<()> {
+pub(crate) async fn grpcurl_lists_and_calls_every_service(market: &Market) -> Result<()> {
     for region in ["eu", "us"] {
         for (name, service) in SERVICES {
             let address = format!("127.0.0.1:{}", market.process(region, name).await?.port);
@@ -99,7 +99,7 @@ async fn order_events(market: &Market, region: &str, order_id: &str) -> Result<V
     Ok(eventually("the event of the shipment", Duration::from_secs(20), look).await)
 }
 
-pub async fn kcat_reads_the_order_events_with_their_headers(market: &Market) -> Result<()> {
+pub(crate) async fn kcat_reads_the_order_events_with_their_headers(market: &Market) -> Result<()> {
     let door = market.door("eu").await?;
     let id = door.buy(&door.any_sku().await?, "tok_visa").await?;
     door.shipped(&id).await?;
@@ -116,7 +116,7 @@ pub async fn kcat_reads_the_order_events_with_their_headers(market: &Market) -> 
     Ok(())
 }
 
-pub async fn one_trace_goes_from_the_request_to_the_event(market: &Market) -> Result<()> {
+pub(crate) async fn one_trace_goes_from_the_request_to_the_event(market: &Market) -> Result<()> {
     let shop = market.shop().await?.in_region("us");
     let trace = uuid::Uuid::now_v7().simple().to_string();
     shop.put(&shop.any_sku().await?, 1).await?.good()?;

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     domain::{self, Address, Line, State},
     error::Error,
-    events, saga,
+    events, metrics, saga,
     store::{self, Placed, Stored},
 };
 
@@ -34,7 +34,7 @@ impl OrderService for Api {
             Placed::New(stored) => {
                 self.wake.wake();
                 self.starter.start_soon(stored.order.id);
-                metrics::counter!("market_order_placed_total").increment(1);
+                metrics::count(State::Placed);
                 (stored, false)
             }
             // The same answer as the first time, whatever became of the order since.

@@ -28,6 +28,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Placed, Self::Confirmed, Self::Shipped, Self::Cancelled];
+
     /// The name in the database and in events.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,7 +45,7 @@ impl State {
     /// The state of that name.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
-        [Self::Placed, Self::Confirmed, Self::Shipped, Self::Cancelled].into_iter().find(|state| state.as_str() == name)
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod domain;
 mod error;
 mod events;
 mod inbox;
+mod metrics;
 mod saga;
 mod server;
 mod status;

@@ -7,12 +7,13 @@ use proto::{
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use spine::{Consumer, Relay, Wake};
 
-use crate::{api::Api, config::Config, inbox, saga, status, sweeper};
+use crate::{api::Api, config::Config, inbox, metrics, saga, status, sweeper};
 
 const CONNECTIONS: u32 = 24;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
+    metrics::describe();
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
     let wake = Wake::default();
     let (starter, sagas) = saga::channel();

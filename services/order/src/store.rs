@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     domain::{self, Address, Command, Line, Order, Request, State},
     error::Error,
-    events,
+    events, metrics,
 };
 
 /// An order and when it was accepted.
@@ -136,6 +136,7 @@ pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Resul
         .await?;
     outbox::append_in(&mut tx, &events::of(&next)).await?;
     tx.commit().await?;
+    metrics::count(next.state);
     Ok(true)
 }
 

@@ -6,7 +6,7 @@ use ids::Region;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{saga::Starter, store};
+use crate::{metrics, saga::Starter, store};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -15,7 +15,7 @@ pub(crate) async fn run(pool: PgPool, home: Region, starter: Starter, shutdown: 
     while shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         match store::list_unstarted(&pool, home).await {
             Ok(ids) => {
-                metrics::gauge!("market_order_unstarted_orders").set(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
+                metrics::set_unstarted(ids.len());
                 ids.into_iter().for_each(|id| starter.start_soon(id));
             }
             Err(error) => tracing::warn!(%error, "sweep failed"),

@@ -4,11 +4,8 @@ mod input;
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{
-        DefaultBodyLimit, Path, RawQuery, State,
-        rejection::{BytesRejection, PathRejection},
-    },
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -33,13 +30,14 @@ pub(crate) fn router() -> Router<Store> {
         .route("/v1/charges/{id}/void", post(|store, id| command(store, id, Command::Void)))
         .route("/v1/charges/{id}/refund", post(|store, id| command(store, id, Command::Refund)))
         .route("/errors/{reason}", get(reason))
-        .layer(DefaultBodyLimit::max(input::MAX_BODY))
 }
 
 /// A charge that exists, however it ended, is 200; only one that this request made and that may still take money is 201.
-async fn create(State(store): State<Store>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Response, Error> {
+async fn create(State(store): State<Store>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    let body = input::read(body).await;
     let key = input::key(&headers)?;
-    let request = input::charge(key, &input::json(&headers, body)?)?;
+    input::is_json(&headers)?;
+    let request = input::charge(key, &body?)?;
     let charged = store.charge(request, telemetry::current_traceparent()).await?;
     let is_made = charged.is_new && charged.charge.state != domain::State::Declined;
     let status = if is_made { StatusCode::CREATED } else { StatusCode::OK };

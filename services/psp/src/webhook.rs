@@ -85,7 +85,9 @@ impl Courier {
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::info!(%error, cause, ?pause, "webhook will be sent again");
+                    if pause == FIRST_PAUSE {
+                        tracing::info!(%error, cause, "webhook will be sent again");
+                    }
                     metrics::count_webhook(Attempt::Failed);
                 }
             }

@@ -1,10 +1,10 @@
 //! What callers send, read without trust: keys, bodies, queries.
 
 use axum::{
-    body::Bytes,
-    extract::rejection::BytesRejection,
-    http::{HeaderMap, StatusCode, header},
+    body::Body,
+    http::{HeaderMap, header},
 };
+use http_body_util::BodyExt as _;
 use money::Currency;
 use serde::Deserialize;
 use url::{Host, Url, form_urlencoded};
@@ -12,7 +12,9 @@ use url::{Host, Url, form_urlencoded};
 use crate::{domain::Token, error::Error, store::Request};
 
 /// Most bytes of a body.
-pub(super) const MAX_BODY: usize = 16 * 1024;
+const MAX_BODY: usize = 16 * 1024;
+/// Most bytes that are read of a body that is too large. A connection closed before all is read is reset, and the answer lost.
+const PATIENCE: usize = 4 * 1024 * 1024;
 const MAX_KEY: usize = 255;
 const MAX_ORDER_ID: usize = 64;
 const MAX_URL: usize = 2048;
@@ -28,22 +30,32 @@ pub(super) fn key(headers: &HeaderMap) -> Result<String, Error> {
     if is_sound { Ok(key.to_owned()) } else { Err(Error::Key) }
 }
 
-/// The bytes of a body that says it is JSON.
-pub(super) fn json(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+/// Refuses a body that does not say it is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Error> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(Error::ContentType);
+    if media_type.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Error::ContentType) }
+}
+
+/// The bytes of a body.
+pub(super) async fn read(mut body: Body) -> Result<Vec<u8>, Error> {
+    let (mut bytes, mut size) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::Invalid(format!("the body did not arrive whole: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        size += data.len();
+        if size <= MAX_BODY {
+            bytes.extend_from_slice(&data);
+        } else if size > PATIENCE {
+            break;
+        }
     }
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge { limit: MAX_BODY },
-        _ => Error::Invalid("the body did not arrive whole".to_owned()),
-    })
+    if size > MAX_BODY { Err(Error::BodyTooLarge { limit: MAX_BODY }) } else { Ok(bytes) }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct Fields {
     order_id: String,
     amount_minor: i64,
     currency: String,
@@ -53,7 +65,7 @@ struct Body {
 
 /// What `body` asks for under `idempotency_key`.
 pub(super) fn charge(idempotency_key: String, body: &[u8]) -> Result<Request, Error> {
-    let Body { order_id, amount_minor, currency, payment_token, webhook_url } =
+    let Fields { order_id, amount_minor, currency, payment_token, webhook_url } =
         serde_json::from_slice(body).map_err(|error| Error::Invalid(format!("the body cannot be used: {error}")))?;
     if !(1..=MAX_ORDER_ID).contains(&order_id.chars().count()) {
         return Err(Error::Invalid(format!("order_id has 1 to {MAX_ORDER_ID} characters")));

@@ -8,7 +8,10 @@ use std::{
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use super::*;
-use crate::domain::{State, Token};
+use crate::{
+    domain::{State, Token},
+    webhook::Courier,
+};
 
 /// A disk that counts its syncs and can be made to fail them.
 #[derive(Debug, Clone)]
@@ -177,6 +180,23 @@ async fn a_list_shows_every_charge_once_whatever_the_page() {
     }
     let counts = store.overview(100).await.unwrap().counts;
     assert!(counts.contains(&(State::Authorized, 15)) && counts.contains(&(State::Declined, 5)), "{counts:?}");
+    drop(store);
+    writer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_webhook_that_nobody_takes_for_an_hour_is_given_up() {
+    let (_disk, store, writer, mut effects) = store();
+    let writer = tokio::task::spawn_blocking(|| writer.run());
+    let charge = store.charge(request(1, Token::StepUp), None).await.unwrap().charge;
+    store.command(charge.id, Command::Void).await.unwrap();
+    let (Some(Effect::StepUp(_)), Some(Effect::Webhook(mut webhook))) = (effects.recv().await, effects.recv().await) else {
+        panic!("a step-up, then its webhook")
+    };
+    webhook.notice.created -= 3600;
+    let courier = Courier::new(store.clone(), config::Secret::new("key".to_owned())).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), courier.deliver(webhook)).await.unwrap();
+    assert_eq!(Snapshot::of(&*store.database).unwrap().effects().unwrap(), []);
     drop(store);
     writer.await.unwrap().unwrap();
 }

@@ -10,13 +10,13 @@ fn sound() -> Value {
     json!({ "order_id": "o1", "amount_minor": 1200, "currency": "EUR", "payment_token": "tok_visa", "webhook_url": "http://127.0.0.1:1/hook" })
 }
 
-fn read(body: &Value) -> Result<Request, Error> {
+fn asked(body: &Value) -> Result<Request, Error> {
     charge("k".to_owned(), body.to_string().as_bytes())
 }
 
 #[test]
 fn a_sound_body_is_taken_whole() {
-    let request = read(&sound()).unwrap();
+    let request = asked(&sound()).unwrap();
     assert_eq!((request.order_id.as_str(), request.amount_minor, request.currency.as_str()), ("o1", 1200, "EUR"));
     assert_eq!((request.token, request.webhook_url.as_deref()), (Token::Visa, Some("http://127.0.0.1:1/hook")));
 }
@@ -41,13 +41,13 @@ fn fields_out_of_range_are_refused() {
     ] {
         let mut body = sound();
         body[field] = bad.clone();
-        assert_eq!(read(&body).unwrap_err().reason(), "PSP_INVALID_REQUEST", "{field} {bad}");
+        assert_eq!(asked(&body).unwrap_err().reason(), "PSP_INVALID_REQUEST", "{field} {bad}");
     }
     let mut body = sound();
     body["order_id"] = json!("ß".repeat(64));
-    assert!(read(&body).is_ok(), "characters count, not bytes");
+    assert!(asked(&body).is_ok(), "characters count, not bytes");
     body["payment_token"] = json!("tok_gold");
-    assert_eq!(read(&body).unwrap_err().reason(), "PSP_UNKNOWN_TOKEN");
+    assert_eq!(asked(&body).unwrap_err().reason(), "PSP_UNKNOWN_TOKEN");
 }
 
 #[test]
@@ -148,7 +148,7 @@ proptest! {
         if let Ok(value) = HeaderValue::from_bytes(&bytes) {
             let _ = key(&HeaderMap::from_iter([(axum::http::HeaderName::from_static("idempotency-key"), value)]));
         }
-        if let Ok(request) = read(&body) {
+        if let Ok(request) = asked(&body) {
             prop_assert!(request.amount_minor > 0 && !request.order_id.is_empty());
             prop_assert!(request.webhook_url.as_deref().is_none_or(|url| url.starts_with("http://") || Url::parse(url).is_ok()));
         }
@@ -160,5 +160,14 @@ proptest! {
         if let Ok(Wanted::Page { limit, .. }) = wanted(&format!("page_size={size}&order_id={order}")) {
             prop_assert!((1..=MAX_PAGE).contains(&limit));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_taken_up_to_its_limit() {
+    assert_eq!(read(Body::from(vec![b'x'; MAX_BODY])).await.unwrap().len(), MAX_BODY);
+    assert_eq!(read(Body::empty()).await.unwrap(), b"");
+    for size in [MAX_BODY + 1, PATIENCE, PATIENCE + 1] {
+        assert!(matches!(read(Body::from(vec![b'x'; size])).await, Err(Error::BodyTooLarge { limit: MAX_BODY })));
     }
 }

@@ -1,6 +1,6 @@
 //! A span and metrics for every request that a service answers.
 
-use std::time::Instant;
+use std::{collections::HashSet, sync::LazyLock, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -9,19 +9,21 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-/// gRPC paths are a closed set, so they can be metric labels; other paths are labelled by their route.
+/// What a metric may be labelled with: the routes, and the methods of the contract. A path as such comes from outside and has no end.
 fn route_of(request: &Request) -> String {
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     match matched {
         Some(path) if !path.contains("{*") => path.to_owned(),
-        _ if is_grpc(request) => request.uri().path().to_owned(),
+        _ if METHODS.contains(request.uri().path()) => request.uri().path().to_owned(),
         matched => matched.unwrap_or("other").to_owned(),
     }
 }
 
-fn is_grpc(request: &Request) -> bool {
-    request.headers().get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
+/// The paths of all RPCs, of ours and of those that every service has.
+static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let ours = proto::method_paths();
+    ours.chain(["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"].map(str::to_owned)).collect()
+});
 
 /// The gRPC code in the headers of a response without a body, else the HTTP status.
 fn outcome_of(response: &Response) -> String {
@@ -39,4 +41,20 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     span.record("http.response.status_code", response.status().as_u16());
     metrics::histogram!("market_request_seconds", "route" => route, "outcome" => outcome).record(begun.elapsed().as_secs_f64());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_strangers_path_is_no_label() {
+        let route =
+            |path: &str| route_of(&Request::builder().uri(path).header("content-type", "application/grpc").body(Body::empty()).unwrap());
+        assert_eq!(route("/order.v1.OrderService/PlaceOrder"), "/order.v1.OrderService/PlaceOrder");
+        assert_eq!(route("/grpc.health.v1.Health/Check"), "/grpc.health.v1.Health/Check");
+        assert_eq!(route("/order.v1.OrderService/Guess42"), "other");
+    }
 }

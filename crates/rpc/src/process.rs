@@ -113,7 +113,8 @@ impl Process {
         tracing::info!(listen = %self.base.listen, admin = %self.base.admin, "serving");
         seen.mark_unchanged();
         let router = router.layer(axum::middleware::from_fn(observe));
-        let server = axum::serve(listener, router).with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
+        let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
         let server = tokio::spawn(server.into_future());
         self.shutdown.cancelled().await;
         tracing::info!("draining");

@@ -7,9 +7,8 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use ids::{OrderId, Sku};
-use rpc::{Failure, Kind};
+use rpc::{BodyError, Failure, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -103,11 +102,10 @@ fn media_type(headers: &HeaderMap) -> String {
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Error> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes().into()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::BodyTooLarge { limit: MAX_BODY }),
-        Err(error) => Err(Error::Body(error.to_string())),
-    }
+    rpc::read_body(body, MAX_BODY).await.map_err(|error| match error {
+        BodyError::TooLarge(limit) => Error::BodyTooLarge { limit },
+        BodyError::Broken(_) => Error::Body(error.to_string()),
+    })
 }
 
 /// The name in the address, e.g. the SKU of `/api/items/{sku}`. What cannot be a name names nothing.

@@ -52,9 +52,9 @@ fn down(pinned: Option<Region>) -> String {
 }
 
 fn unknown(region: Region, has_key: bool) -> String {
-    let what = format!("the answer of region {region} was lost, and the request may have been done there");
+    let what = format!("region {region} does not answer, and may have done the request");
     if has_key {
-        format!("{what}; send it again with the same Idempotency-Key and with X-Region: {region}, then it is done once")
+        format!("{what}; send it again with the same Idempotency-Key, and it is done once")
     } else {
         format!("{what}; look there, with X-Region: {region}, before you send it again")
     }

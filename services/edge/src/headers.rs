@@ -95,7 +95,7 @@ mod tests {
     fn what_connection_names_stays_behind() {
         let mut all = headers(&[
             ("connection", "close, X-Secret"),
-            ("connection", "x-other,,\u{7f}".trim_end_matches('\u{7f}')),
+            ("connection", "x-other,,"),
             ("x-secret", "1"),
             ("x-other", "2"),
             ("te", "trailers"),

@@ -14,6 +14,7 @@
 mod config;
 mod error;
 mod headers;
+mod keys;
 mod metrics;
 mod problem;
 mod proxy;

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     error::Error,
     headers::{self, X_SERVED_BY},
+    keys::{Key, Keys},
     metrics::{self, Outcome},
     problem::{self, Asker},
     regions::Regions,
@@ -44,6 +45,7 @@ const MAX_IDLE: usize = 64;
 pub(crate) struct Proxy {
     pub(crate) regions: Regions,
     client: Client<HttpConnector, Outgoing>,
+    keys: Keys,
     max_body: usize,
     response_timeout: Duration,
     shutdown: CancellationToken,
@@ -57,6 +59,8 @@ struct Head {
     headers: HeaderMap,
     choice: Choice,
     repeat: Repeat,
+    /// Of a request that its region recognises.
+    key: Option<Key>,
     deadline: Instant,
 }
 
@@ -101,21 +105,34 @@ impl Proxy {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE)
             .build(connector);
-        Self { regions, client, max_body: config.max_body.0, response_timeout: config.response_timeout, shutdown }
+        Self { regions, client, keys: Keys::default(), max_body: config.max_body.0, response_timeout: config.response_timeout, shutdown }
     }
 
     async fn pass_on(&self, request: Request) -> Result<Response, Error> {
         let deadline = Instant::now() + self.response_timeout;
         let (parts, body) = request.into_parts();
         let length = length(&parts.headers)?;
-        let head = head(parts, deadline)?;
+        let mut head = head(parts, deadline)?;
+        head.key = self.keys.of(&head.headers).filter(|_| head.repeat == Repeat::SameRegion);
         let upload = Upload::read(body, length, self.max_body, head.repeat != Repeat::Never);
         let upload = timeout_at(deadline, upload).await.map_err(|_| Error::Invalid("its body did not come in time"))??;
+        // Unless the client says where: to the region that had this key before.
+        let holder = head.key.filter(|_| !head.choice.is_pinned).and_then(|key| self.keys.region(key));
+        if let Some(region) = holder {
+            head.choice = Choice { region, is_pinned: true };
+        }
+        self.send(&head, &upload).await.map_err(|error| match (error, holder) {
+            (Error::RegionDown { .. }, Some(region)) => Error::OutcomeUnknown { region, has_key: true },
+            (error, _) => error,
+        })
+    }
+
+    async fn send(&self, head: &Head, upload: &Upload) -> Result<Response, Error> {
         let first = route::first(head.choice, |region| self.regions.health(region))?;
         let mut lost = Vec::with_capacity(2);
         let mut next = Some(first);
         while let Some(region) = next {
-            let loss = match self.attempt(&head, &upload, region).await {
+            let loss = match self.attempt(head, upload, region).await {
                 Ok(response) => return Ok(response),
                 Err(loss) => loss,
             };
@@ -134,6 +151,7 @@ impl Proxy {
     }
 
     async fn attempt(&self, head: &Head, upload: &Upload, region: Region) -> Result<Response, Loss> {
+        let is_new = head.key.is_some_and(|key| self.keys.note(key, region));
         let gone_down = self.regions.gone_down(region);
         let answer = timeout_at(head.deadline, self.client.request(self.request(head, upload, region)));
         let answer = tokio::select! {
@@ -145,6 +163,7 @@ impl Proxy {
             Ok(Ok(response)) => Ok(self.bring_back(region, response.map(Body::new))),
             Ok(Err(error)) if error.is_connect() => {
                 self.regions.refused(region);
+                head.key.filter(|_| is_new).inspect(|&key| self.keys.forget(key));
                 Err(Loss::NotSent)
             }
             Ok(Err(error)) => {
@@ -194,7 +213,7 @@ fn head(parts: Parts, deadline: Instant) -> Result<Head, Error> {
     telemetry::to_headers(&mut headers);
     let choice = route::choose(&headers)?;
     let repeat = route::repeat(&method, &headers);
-    Ok(Head { method, target, headers, choice, repeat, deadline })
+    Ok(Head { method, target, headers, choice, repeat, key: None, deadline })
 }
 
 /// What the client says of its body's size, when that counts.

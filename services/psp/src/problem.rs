@@ -1,10 +1,7 @@
 //! Errors on the wire: problem documents (RFC 9457), and the pages that their `type` points to.
 
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde::Serialize;
+use axum::response::{IntoResponse, Response};
+use rpc::Problem;
 
 use crate::error::Error;
 
@@ -35,28 +32,10 @@ pub(crate) fn page(reason: &str) -> Option<&'static str> {
     PAGES.iter().find(|(name, _)| *name == reason).map(|(_, text)| *text)
 }
 
-/// A problem document.
-#[derive(Debug, Serialize)]
-struct Problem {
-    r#type: String,
-    title: String,
-    status: u16,
-    detail: String,
-    reason: &'static str,
-}
-
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
-        let reason = error.reason();
-        Self { r#type: format!("/errors/{reason}"), title: title(reason), status: error.status(), detail: error.to_string(), reason }
+        Self::new(error.status(), error.reason(), error.to_string()).retryable(error.kind().is_retryable())
     }
-}
-
-/// `PSP_KEY_REUSED` is "Key reused".
-fn title(reason: &str) -> String {
-    let words = reason.strip_prefix("PSP_").unwrap_or(reason).to_lowercase().replace('_', " ");
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl IntoResponse for Error {
@@ -66,14 +45,7 @@ impl IntoResponse for Error {
         } else if self.status() >= 500 {
             tracing::warn!(reason = self.reason(), error = %self, "request failed");
         }
-        let problem = Problem::from(&self);
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_string(&problem).expect("a problem is plain text");
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if self.kind().is_retryable() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        Problem::from(&self).into_response()
     }
 }
 
@@ -98,7 +70,7 @@ mod tests {
             Error::Fault,
         ] {
             let problem = Problem::from(&error);
-            let text = page(problem.reason).unwrap();
+            let text = page(&problem.reason).unwrap();
             assert!(text.starts_with(&format!("# {}", problem.reason)));
             assert!(text.contains(&format!("HTTP status: {}", problem.status)), "{text}");
         }

@@ -29,6 +29,8 @@ pub(super) async fn show(State(app): State<App>, Known(session): Known, Named(id
     let order = app.shop.order(id).await?;
     let is_mine = session.as_ref().is_some_and(|session| session.as_str() == order.owner.session);
     let mut frame = Frame::new(&app, session.as_ref(), "Your order").await;
+    // The cart is emptied a moment after the order; until then its old number would only confuse.
+    frame.cart_size = frame.cart_size.filter(|_| order.state.is_final());
     frame.refresh = (!order.state.is_final()).then_some(3);
     let body = html! {
         (headline(&order))

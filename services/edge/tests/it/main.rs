@@ -8,6 +8,8 @@ mod streaming;
 mod upstream;
 mod writes;
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, RequestBuilder, Response, redirect::Policy};
 use serde_json::Value;
 use testkit::{Running, eventually};
@@ -16,7 +18,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::upstream::{SOON, Upstream};
+use crate::upstream::Upstream;
+
+/// Longer than anything in these tests takes.
+const SOON: Duration = Duration::from_secs(20);
 
 /// An edge with both storefronts.
 struct World {
@@ -93,7 +98,7 @@ async fn problem(response: Response) -> (u16, String, String) {
     assert_eq!(header(&response, "content-type"), "application/problem+json");
     let (status, region) = (response.status().as_u16(), header(&response, "x-served-by").to_owned());
     let document = json(response).await;
-    assert_eq!(document["type"], format!("/errors/{}", document["reason"].as_str().unwrap()));
-    assert_eq!(document["status"], status);
-    (status, document["reason"].as_str().unwrap().to_owned(), region)
+    let reason = document["reason"].as_str().expect("a reason").to_owned();
+    assert_eq!((&document["type"], &document["status"]), (&format!("/errors/{reason}").into(), &status.into()));
+    (status, reason, region)
 }

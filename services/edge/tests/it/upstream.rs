@@ -5,10 +5,9 @@ use std::{
     io,
     net::{Ipv4Addr, TcpListener as StdListener},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use axum::{
@@ -16,7 +15,7 @@ use axum::{
     http::{HeaderMap, Request, Response},
 };
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -60,6 +59,11 @@ impl Drop for Upstream {
     }
 }
 
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().expect("no holder of this lock panics")
+}
+
+/// A port that is free, as is the one of its admin side.
 fn ports() -> u16 {
     let is_free = |port: u16| StdListener::bind((Ipv4Addr::LOCALHOST, port + 500)).is_ok();
     (0..1000).map(|_| testkit::free_port()).find(|&port| is_free(port)).expect("two ports are free")
@@ -94,12 +98,12 @@ impl Upstream {
 
     /// The requests that came so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.shared.seen.lock().unwrap().clone()
+        lock(&self.shared.seen).clone()
     }
 
     /// Breaks the connections of the next `count` requests after having read them.
     pub(crate) fn break_next(&self, count: usize) {
-        *self.shared.breaks.lock().unwrap() = count;
+        *lock(&self.shared.breaks) = count;
     }
 
     /// Answers probes with 503 from now on.
@@ -120,7 +124,7 @@ impl Upstream {
     /// The pieces of the next upload to `/upload`, as they come.
     pub(crate) fn watch_upload(&self) -> mpsc::UnboundedReceiver<Bytes> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        *self.shared.chunks.lock().unwrap() = Some(sender);
+        *lock(&self.shared.chunks) = Some(sender);
         receiver
     }
 }
@@ -155,9 +159,9 @@ async fn answer(name: &'static str, shared: &Arc<Shared>, request: Request<Incom
     let body = if parts.uri.path() == "/upload" { watched(body, shared).await? } else { whole(body).await? };
     let target = parts.uri.to_string();
     let seen = Seen { method: parts.method.to_string(), target, headers: parts.headers, body: body.clone() };
-    shared.seen.lock().unwrap().push(seen);
+    lock(&shared.seen).push(seen);
     let is_broken = {
-        let mut breaks = shared.breaks.lock().unwrap();
+        let mut breaks = lock(&shared.breaks);
         let is_broken = *breaks > 0;
         *breaks = breaks.saturating_sub(1);
         is_broken
@@ -190,8 +194,7 @@ async fn whole(body: Body) -> io::Result<Bytes> {
 }
 
 async fn watched(body: Body, shared: &Shared) -> io::Result<Bytes> {
-    use futures::StreamExt as _;
-    let watcher = shared.chunks.lock().unwrap().take();
+    let watcher = lock(&shared.chunks).take();
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(io::Error::other)?;
@@ -216,6 +219,3 @@ fn events(shared: Arc<Shared>) -> Body {
         }
     }))
 }
-
-/// Longer than anything in these tests takes.
-pub(crate) const SOON: Duration = Duration::from_secs(20);

@@ -70,7 +70,7 @@ fn run(payment: &mut Option<Payment>, provider: &mut Provider, call: &Call, asks
                     return;
                 }
                 let changes = learn(payment.as_ref().unwrap(), &answer).unwrap();
-                *payment = changes.last().cloned().or(payment.take());
+                *payment = changes.last().cloned().or_else(|| payment.take());
             }
         }
     }
@@ -90,7 +90,7 @@ proptest! {
             for charge in &late {
                 if let Some(known) = &payment {
                     let changes = learn(known, charge).unwrap();
-                    payment = changes.last().cloned().or(payment.take());
+                    payment = changes.last().cloned().or_else(|| payment.take());
                 }
             }
         }

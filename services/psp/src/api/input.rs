@@ -4,8 +4,8 @@ use axum::{
     body::Body,
     http::{HeaderMap, header},
 };
-use http_body_util::BodyExt as _;
 use money::Currency;
+use rpc::BodyError;
 use serde::Deserialize;
 use url::{Host, Url, form_urlencoded};
 
@@ -13,8 +13,6 @@ use crate::{domain::Token, error::Error, store::Request};
 
 /// Most bytes of a body.
 const MAX_BODY: usize = 16 * 1024;
-/// Most bytes that are read of a body that is too large. A connection closed before all is read is reset, and the answer lost.
-const PATIENCE: usize = 4 * 1024 * 1024;
 const MAX_KEY: usize = 255;
 const MAX_ORDER_ID: usize = 64;
 const MAX_URL: usize = 2048;
@@ -38,19 +36,11 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// The bytes of a body.
-pub(super) async fn read(mut body: Body) -> Result<Vec<u8>, Error> {
-    let (mut bytes, mut size) = (Vec::new(), 0);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Error::Invalid(format!("the body did not arrive whole: {error}")))?;
-        let data = frame.into_data().unwrap_or_default();
-        size += data.len();
-        if size <= MAX_BODY {
-            bytes.extend_from_slice(&data);
-        } else if size > PATIENCE {
-            break;
-        }
-    }
-    if size > MAX_BODY { Err(Error::BodyTooLarge { limit: MAX_BODY }) } else { Ok(bytes) }
+pub(super) async fn read(body: Body) -> Result<Vec<u8>, Error> {
+    rpc::read_body(body, MAX_BODY).await.map_err(|error| match error {
+        BodyError::TooLarge(limit) => Error::BodyTooLarge { limit },
+        BodyError::Broken(_) => Error::Invalid(error.to_string()),
+    })
 }
 
 #[derive(Debug, Deserialize)]

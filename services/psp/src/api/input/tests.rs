@@ -167,7 +167,7 @@ proptest! {
 async fn a_body_is_taken_up_to_its_limit() {
     assert_eq!(read(Body::from(vec![b'x'; MAX_BODY])).await.unwrap().len(), MAX_BODY);
     assert_eq!(read(Body::empty()).await.unwrap(), b"");
-    for size in [MAX_BODY + 1, PATIENCE, PATIENCE + 1] {
+    for size in [MAX_BODY + 1, 64 * MAX_BODY] {
         assert!(matches!(read(Body::from(vec![b'x'; size])).await, Err(Error::BodyTooLarge { limit: MAX_BODY })));
     }
 }

@@ -3,6 +3,7 @@
 
 mod browser;
 mod cli;
+mod collector;
 mod faults;
 mod market;
 mod orders;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
-use crate::shop::Shop;
+use crate::{collector::Collector, shop::Shop};
 
 /// Apart from the ports of a market that somebody runs on the side.
 const PORT_SHIFT: u16 = 5_000;
@@ -29,6 +29,9 @@ pub(crate) struct Market {
     home: PathBuf,
     backbone: PathBuf,
     started: OnceCell<Said>,
+    /// Where its traces go.
+    pub(crate) traces: Collector,
+    collector_port: u16,
 }
 
 /// One line of `status --json`.
@@ -45,7 +48,13 @@ impl Market {
         let home = std::env::temp_dir().join(format!("backbone-e2e-{}", std::process::id()));
         let program = std::env::current_exe().expect("this program has a path");
         let folder = program.parent().and_then(Path::parent).expect("tests lie in deps/, beside the programs");
-        Self { home, backbone: folder.join("backbone"), started: OnceCell::new() }
+        Self {
+            home,
+            backbone: folder.join("backbone"),
+            started: OnceCell::new(),
+            traces: Collector::default(),
+            collector_port: testkit::free_port(),
+        }
     }
 
     /// The folder where the market keeps everything.
@@ -62,6 +71,7 @@ impl Market {
     pub(crate) async fn backbone_with(&self, arguments: &[&str], home: &Path, port_shift: u16) -> Result<Said> {
         let mut command = Command::new(&self.backbone);
         command.args(arguments).env("BACKBONE_HOME", home).env("BACKBONE_PORT_SHIFT", port_shift.to_string());
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.collector_port));
         command.env_remove("BACKBONE_EDGE_PORT");
         run(command).await.with_context(|| format!("backbone {}", arguments.join(" ")))
     }
@@ -71,6 +81,7 @@ impl Market {
         self.started
             .get_or_try_init(|| async {
                 ensure!(self.backbone.exists(), "{} is not built: run `make e2e`", self.backbone.display());
+                self.traces.listen(self.collector_port);
                 self.up().await
             })
             .await

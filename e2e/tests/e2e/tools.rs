@@ -118,7 +118,8 @@ pub(crate) async fn kcat_reads_the_order_events_with_their_headers(market: &Mark
 
 pub(crate) async fn one_trace_goes_from_the_request_to_the_event(market: &Market) -> Result<()> {
     let shop = market.shop().await?.in_region("us");
-    let trace = uuid::Uuid::now_v7().simple().to_string();
+    let trace_id = uuid::Uuid::now_v7();
+    let trace = trace_id.simple().to_string();
     shop.put(&shop.any_sku().await?, 1).await?.good()?;
     let request = shop.request(Method::POST, "/api/orders").header("Idempotency-Key", &trace).json(&order_body("tok_visa"));
     let placed = shop.send(request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))).await?.good()?;
@@ -132,5 +133,11 @@ pub(crate) async fn one_trace_goes_from_the_request_to_the_event(market: &Market
         let carried = header(event, "traceparent").unwrap_or_default();
         ensure!(carried.contains(&trace), "{kind} carries {carried} and not {trace}");
     }
+    let parts = ["edge", "bff", "order", "inventory", "payment", "psp"];
+    let exported = async || match market.traces.services(&trace_id) {
+        services if parts.iter().all(|part| services.contains(*part)) => Ok(()),
+        services => Err(format!("spans of {services:?}")),
+    };
+    eventually("every part of the way has exported its spans", Duration::from_secs(30), exported).await;
     Ok(())
 }

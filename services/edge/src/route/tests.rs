@@ -66,7 +66,7 @@ fn a_client_learns_where_its_write_may_have_been_done() {
     let lost = [(Us, Loss::Broken), (Us, Loss::NotSent)];
     let error = verdict(choice(Eu, false), Repeat::SameRegion, &lost, LIMIT);
     assert_eq!(error, Error::OutcomeUnknown { region: Us, has_key: true });
-    assert!(error.to_string().contains("X-Region: us"), "{error}");
+    assert!(error.to_string().contains("region us") && error.to_string().contains("same Idempotency-Key"), "{error}");
     let lost = [(Eu, Loss::NotSent), (Us, Loss::NotSent)];
     assert_eq!(verdict(choice(Eu, false), Repeat::Never, &lost, LIMIT), Error::RegionDown { pinned: None });
     assert_eq!(verdict(choice(Eu, true), Repeat::Anywhere, &lost[..1], LIMIT), Error::RegionDown { pinned: Some(Eu) });

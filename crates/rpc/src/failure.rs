@@ -110,15 +110,18 @@ impl From<Failure> for Status {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let kind = Kind::of_code(status.code());
-        let reason = status.get_details_error_info().map_or_else(
-            || match kind {
-                Kind::Unavailable => "DEPENDENCY_UNAVAILABLE".to_owned(),
-                Kind::Timeout => "DEADLINE_EXCEEDED".to_owned(),
-                _ => "INTERNAL".to_owned(),
-            },
-            |info| info.reason,
-        );
-        Self { kind, reason, message: status.message().to_owned() }
+        let message = status.message().to_owned();
+        if let Some(info) = status.get_details_error_info().filter(|info| info.domain == DOMAIN) {
+            return Self { kind, reason: info.reason, message };
+        }
+        // Not in our words, so from a proxy, a library or a broken connection: it cannot be the domain's "no".
+        let (kind, reason) = match kind {
+            Kind::Unavailable => (kind, "DEPENDENCY_UNAVAILABLE"),
+            Kind::Timeout => (kind, "DEADLINE_EXCEEDED"),
+            Kind::Exhausted | Kind::OutcomeUnknown => (kind, "INTERNAL"),
+            _ => (Kind::Internal, "INTERNAL"),
+        };
+        Self::new(kind, reason, message)
     }
 }
 
@@ -138,5 +141,8 @@ mod tests {
     fn a_foreign_status_gets_a_reason() {
         let failure = Failure::from(Status::unavailable("tcp connect error"));
         assert_eq!((failure.kind, failure.reason.as_str()), (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"));
+        for status in [Status::not_found("no route"), Status::unimplemented("no method"), Status::failed_precondition("?")] {
+            assert_eq!(Failure::from(status).kind, Kind::Internal, "a stranger's refusal is not the domain's");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     process::ExitCode,
     sync::{
         Arc,
@@ -12,6 +13,7 @@ use std::{
 
 use axum::Router;
 use config::{Reader, Source};
+use futures::FutureExt as _;
 use telemetry::Metrics;
 use tokio::{
     net::TcpListener,
@@ -74,7 +76,8 @@ impl Process {
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = Result<(), Fatal>> + Send + 'static) {
         let (shutdown, failed) = (self.shutdown.clone(), self.failed.clone());
         self.tasks.spawn(async move {
-            if let Err(error) = work.await {
+            let ended = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err("it panicked".into()));
+            if let Err(error) = ended {
                 tracing::error!(worker = name, error = %chain(&*error), "worker failed, ending the process");
                 failed.store(true, Ordering::Release);
                 shutdown.cancel();

@@ -15,8 +15,12 @@ use tracing::Instrument as _;
 
 use crate::{Delivery, Error, client, topics};
 
+/// Between two errors of the client, so that a burst of them does not spin.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Longest time to handle a message. A server that is gone without a word would hold the consumer for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a handler did not apply a message.
 #[derive(Debug, thiserror::Error)]
@@ -65,15 +69,20 @@ impl<H: Handler> Consumer<H> {
         let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
         consumer.subscribe(self.topics)?;
         let consume = async {
+            let mut is_away = false;
             loop {
                 match consumer.recv().await {
                     Ok(message) => {
+                        is_away = false;
                         self.apply(&message, &producer).await?;
                         consumer.store_offset_from_message(&message)?;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, group = self.group, "kafka consumer will try again");
-                        tokio::time::sleep(FIRST_RETRY).await;
+                        // The client tells of each attempt to connect; once is enough to read, and waiting for each would take long.
+                        if !std::mem::replace(&mut is_away, true) {
+                            tracing::warn!(%error, group = self.group, "kafka is away, the consumer will go on when it is back");
+                        }
+                        tokio::time::sleep(ERROR_PAUSE).await;
                     }
                 }
             }
@@ -90,7 +99,8 @@ impl<H: Handler> Consumer<H> {
         telemetry::continue_trace(&span, delivery.traceparent.as_deref());
         let mut pause = FIRST_RETRY;
         loop {
-            match self.handler.handle(&delivery).instrument(span.clone()).await {
+            let handled = tokio::time::timeout(PATIENCE, self.handler.handle(&delivery).instrument(span.clone())).await;
+            match handled.unwrap_or_else(|_| Err(Refusal::Later("it takes too long".to_owned()))) {
                 Ok(()) => {
                     metrics::counter!("market_spine_messages_total", "topic" => delivery.topic.clone(), "outcome" => "applied")
                         .increment(1);

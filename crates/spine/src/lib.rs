@@ -25,6 +25,9 @@ pub enum Error {
     /// Kafka refused or was away.
     #[error("talk to kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// The producer is of no more use.
+    #[error("kafka's producer has failed for good: {0}")]
+    Fatal(String),
     /// A topic could not be made.
     #[error("create topic {topic}: {code}")]
     Topic {

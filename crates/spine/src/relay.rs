@@ -5,10 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, Producer as _},
     util::Timeout,
 };
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -23,6 +24,8 @@ const BATCH: i32 = 500;
 /// How long an event may wait when nobody woke the relay, e.g. after a crash.
 const POLL: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
+/// Longest wait for the database. A server that is gone without a word would hold the relay for ever.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Publishes one service's outbox.
 #[derive(Debug)]
@@ -70,6 +73,10 @@ impl Relay {
         let publish = async {
             loop {
                 if let Err(error) = self.publish_all(&producer).await {
+                    if let Some((code, reason)) = producer.client().fatal_error() {
+                        // Nothing goes out through this producer any more; the process starts anew with another.
+                        return Err(Error::Fatal(format!("{code}: {reason}")));
+                    }
                     metrics::counter!("market_outbox_relay_errors_total").increment(1);
                     tracing::warn!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "outbox relay will try again");
                     tokio::time::sleep(RETRY).await;
@@ -83,7 +90,7 @@ impl Relay {
     async fn publish_all(&self, producer: &FutureProducer) -> Result<(), Error> {
         let mut connection = self.pool.acquire().await?.detach();
         // Two relays of one outbox would break the order, so a second replica waits here.
-        while !is_only_relay(&mut connection).await? {
+        while !in_time(is_only_relay(&mut connection)).await? {
             tokio::time::sleep(RETRY).await;
         }
         loop {
@@ -96,25 +103,36 @@ impl Relay {
 
     /// Publishes the oldest unsent rows; true when there may be more.
     async fn publish_batch(&self, producer: &FutureProducer, connection: &mut PgConnection) -> Result<bool, Error> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, event_id, topic, key, type, payload, traceparent, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1",
+        let rows: Vec<Row> = in_time(
+            sqlx::query_as(
+                "SELECT id, event_id, topic, key, type, payload, traceparent, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1",
+            )
+            .bind(BATCH)
+            .fetch_all(&mut *connection),
         )
-        .bind(BATCH)
-        .fetch_all(&mut *connection)
         .await?;
-        let Some(oldest) = rows.first() else { return Ok(false) };
-        let lag = (OffsetDateTime::now_utc() - oldest.created_at).as_seconds_f64().max(0.0);
+        let lag = rows.first().map_or(0.0, |oldest| (OffsetDateTime::now_utc() - oldest.created_at).as_seconds_f64().max(0.0));
         metrics::gauge!("market_outbox_lag_seconds").set(lag);
+        if rows.is_empty() {
+            return Ok(false);
+        }
         // Queued in id order on one idempotent producer: the order holds within each partition, also through its own retries.
         let sends = rows.iter().map(|row| async move {
             let record = FutureRecord::to(&row.topic).key(&row.key).payload(&row.payload).headers(self.headers(row));
             producer.send(record, Timeout::Never).await.map_err(|(error, _)| error)
         });
-        try_join_all(sends).await?;
-        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        sqlx::query("UPDATE outbox SET sent_at = now() WHERE id = ANY($1)").bind(&ids).execute(connection).await?;
-        metrics::counter!("market_outbox_events_total").increment(rows.len() as u64);
-        Ok(i32::try_from(rows.len()) == Ok(BATCH))
+        let ends = join_all(sends).await;
+        let (mut sent, mut failed) = (Vec::with_capacity(rows.len()), None);
+        for (row, end) in rows.iter().zip(ends) {
+            match end {
+                Ok(_) => sent.push(row.id),
+                Err(error) if is_hopeless(&error) => refuse(connection, row, &error).await?,
+                Err(error) => failed = Some(error),
+            }
+        }
+        in_time(sqlx::query("UPDATE outbox SET sent_at = now() WHERE id = ANY($1)").bind(&sent).execute(connection)).await?;
+        metrics::counter!("market_outbox_events_total").increment(sent.len() as u64);
+        failed.map_or_else(|| Ok(i32::try_from(rows.len()) == Ok(BATCH)), |error| Err(error.into()))
     }
 
     /// `CloudEvents` 1.0, Kafka protocol binding, binary mode.
@@ -137,6 +155,24 @@ impl Relay {
             .iter()
             .fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
     }
+}
+
+async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// Kafka will not take this message at any later time either.
+fn is_hopeless(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::InvalidMessageSize))
+}
+
+/// Sets an event aside.
+async fn refuse(connection: &mut PgConnection, row: &Row, error: &KafkaError) -> sqlx::Result<()> {
+    tracing::error!(%error, event.id = %row.event_id, topic = row.topic, key = row.key, "kafka will never take this event, it is set aside");
+    metrics::counter!("market_outbox_refused_total").increment(1);
+    let update = sqlx::query("UPDATE outbox SET sent_at = now(), refused = $2 WHERE id = $1").bind(row.id).bind(error.to_string());
+    in_time(update.execute(connection)).await.map(drop)
 }
 
 async fn is_only_relay(connection: &mut PgConnection) -> sqlx::Result<bool> {

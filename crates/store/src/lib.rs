@@ -40,6 +40,8 @@ pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
     let options: PgConnectOptions = url.expose().parse().map_err(Error::Url)?;
     // A statement that hangs must not hold its connection for ever, nor may a transaction that its owner forgot.
     let options = options.options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("lock_timeout", "5s")]);
+    // A client whose machine is gone must not keep its session and its locks for the two hours that the kernel would give it.
+    let options = options.options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3")]);
     Ok(PgPoolOptions::new().max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))
 }
 

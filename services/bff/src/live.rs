@@ -24,6 +24,8 @@ use crate::{
 
 /// Most orders followed at a time.
 const STREAMS: usize = 2000;
+/// Longest wait for NATS.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Time between two readings.
 const REREAD: Duration = Duration::from_secs(2);
 
@@ -58,8 +60,11 @@ impl Live {
     /// The order's state now and each later one. Ends after a final state, or when the process ends.
     pub(crate) async fn follow(&self, id: OrderId) -> Result<impl Stream<Item = Status> + use<>, Error> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
-        let messages = self.nats.subscribe(format!("order.status.{id}")).await;
-        let messages = messages.inspect_err(|error| tracing::debug!(%error, "following by reading alone")).ok();
+        // While NATS is away its client takes requests only until its queue is full.
+        let messages = tokio::time::timeout(PATIENCE, self.nats.subscribe(format!("order.status.{id}"))).await.ok().and_then(Result::ok);
+        if messages.is_none() {
+            tracing::debug!("following by reading alone");
+        }
         let now = Status::from(self.shop.order(id).await?);
         let mut reread = tokio::time::interval_at(tokio::time::Instant::now() + REREAD, REREAD);
         reread.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -13,6 +13,8 @@ pub const MAX_LINES: usize = 100;
 /// Most units of one line.
 pub const MAX_QUANTITY: u32 = 999;
 const MAX_FIELD: usize = 200;
+/// Longest title in bytes, so that the event of the largest order stays far below what Kafka takes.
+const MAX_TITLE: usize = 1000;
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,6 +178,9 @@ pub fn place(id: OrderId, home: Region, request: Request) -> Result<Order, Refus
         if !seen.insert(&line.sku) {
             return Err(Refusal::Invalid(format!("{} stands in two lines", line.sku)));
         }
+        if line.title.len() > MAX_TITLE {
+            return Err(Refusal::Invalid(format!("title of {} must be at most {MAX_TITLE} bytes", line.sku)));
+        }
         if line.unit_price.amount_minor < 0 {
             return Err(Refusal::Invalid(format!("price of {} is negative", line.sku)));
         }
@@ -185,8 +190,11 @@ pub fn place(id: OrderId, home: Region, request: Request) -> Result<Order, Refus
     if let Some(fault) = address.fault() {
         return Err(Refusal::Invalid(fault));
     }
-    if payment_token.is_empty() || payment_token.len() > MAX_FIELD {
-        return Err(Refusal::Invalid(format!("payment_token must be 1 to {MAX_FIELD} characters")));
+    if total.amount_minor == 0 {
+        return Err(Refusal::Invalid("an order must cost something".to_owned()));
+    }
+    if !(1..=MAX_FIELD).contains(&payment_token.len()) || !payment_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::Invalid(format!("payment_token must be 1 to {MAX_FIELD} visible ASCII characters")));
     }
     Ok(Order { id, session, state: State::Placed, home, lines, total, payment_token, address, cancel_reason: String::new(), version: 1 })
 }

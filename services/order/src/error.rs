@@ -27,6 +27,9 @@ pub(crate) enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The commit of a new order was sent and its answer lost.
+    #[error("the order may or may not have been placed; repeat the request with the same idempotency key")]
+    CommitUnknown(#[source] sqlx::Error),
     /// The database failed.
     #[error("use the database")]
     Database(#[from] sqlx::Error),
@@ -40,6 +43,7 @@ impl Error {
             Self::Refused(_) => (Kind::Refused, "ORDER_STATE"),
             Self::KeyReused => (Kind::Conflict, "ORDER_KEY_REUSED"),
             Self::NotFound => (Kind::NotFound, "ORDER_NOT_FOUND"),
+            Self::CommitUnknown(_) => (Kind::OutcomeUnknown, "ORDER_OUTCOME_UNKNOWN"),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
             Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
         }
@@ -49,7 +53,7 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (kind, reason) = error.kind();
-        if let Error::Database(cause) = &error {
+        if let Error::Database(cause) | Error::CommitUnknown(cause) = &error {
             tracing::warn!(error = %cause, "database call failed");
         }
         Self::new(kind, reason, error.to_string())

@@ -2,6 +2,8 @@
 //!
 //! NATS keeps nothing and may lose a message; whoever listens reads the order itself now and then.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use prost::Message as _;
 use proto::events::order::v1 as event;
@@ -10,6 +12,8 @@ use spine::{Delivery, Handler, Refusal};
 
 /// Name of the consumer group.
 pub(crate) const GROUP: &str = "order-status";
+
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Publishes statuses.
 pub(crate) struct Statuses {
@@ -32,8 +36,10 @@ impl Handler for Statuses {
     async fn handle(&self, delivery: &Delivery) -> Result<(), Refusal> {
         let Some((state, version)) = status(delivery).map_err(|error| Refusal::Poison(error.to_string()))? else { return Ok(()) };
         let message = json!({ "order_id": delivery.key, "state": state, "version": version }).to_string();
-        if let Err(error) = self.nats.publish(format!("order.status.{}", delivery.key), message.into()).await {
-            tracing::warn!(%error, order.id = delivery.key, "status not told");
+        // While NATS is away its client takes messages only until its queue is full.
+        let told = tokio::time::timeout(PATIENCE, self.nats.publish(format!("order.status.{}", delivery.key), message.into())).await;
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::debug!(order.id = delivery.key, "status not told");
         }
         Ok(())
     }

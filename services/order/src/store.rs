@@ -79,7 +79,8 @@ pub(crate) async fn place(pool: &PgPool, home: Region, request: Request) -> Resu
     let placed_at = insert_in(&mut tx, &order).await?;
     outbox::append_in(&mut tx, &events::of(&order)).await?;
     idempotency::answer_in(&mut tx, &scope, &key, order.id.as_uuid().as_bytes()).await?;
-    tx.commit().await?;
+    // The commit may have happened although its answer was lost.
+    tx.commit().await.map_err(Error::CommitUnknown)?;
     Ok(Placed::New(Box::new(Stored { order, placed_at })))
 }
 
@@ -173,22 +174,32 @@ async fn read_in(connection: &mut PgConnection, row: OrderRow) -> Result<Stored,
 
 /// Notes that the order's workflow was started.
 pub(crate) async fn mark_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
-    sqlx::query("INSERT INTO sagas (order_id) VALUES ($1) ON CONFLICT DO NOTHING").bind(id.as_uuid()).execute(pool).await?;
+    sqlx::query("INSERT INTO sagas (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
+        .bind(id.as_uuid())
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
-/// Open orders of `home`, oldest first, whose workflow may be missing: not noted as started for 2 s, or open for more than a minute.
-pub(crate) async fn list_unstarted(pool: &PgPool, home: Region) -> Result<Vec<OrderId>, Error> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT o.order_id FROM orders o LEFT JOIN sagas s USING (order_id)
+/// An open order whose workflow may be missing.
+pub(crate) struct Unstarted {
+    pub(crate) id: OrderId,
+    /// It was noted as started, but that is long ago.
+    pub(crate) was_started: bool,
+}
+
+/// Open orders of `home`, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
+pub(crate) async fn list_unstarted(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
+    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        "SELECT o.order_id, s.order_id IS NOT NULL FROM orders o LEFT JOIN sagas s USING (order_id)
          WHERE o.state IN ('placed', 'confirmed') AND o.home_region = $1
-           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR o.placed_at < now() - interval '1 minute')
+           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute')
          ORDER BY s.order_id IS NOT NULL, o.placed_at LIMIT 500",
     )
     .bind(home.as_str())
     .fetch_all(pool)
     .await?;
-    Ok(ids.into_iter().map(OrderId::from_uuid).collect())
+    Ok(rows.into_iter().map(|(id, was_started)| Unstarted { id: OrderId::from_uuid(id), was_started }).collect())
 }
 
 /// Notes that the order waits for the shopper's bank.

@@ -98,12 +98,10 @@ impl Psp {
         if status.is_success() {
             return read(order_id, &body);
         }
-        match reason(&body) {
-            // Of what it calls malformed the provider makes no charge, now or later: that is a no. A key that it knows for something
-            // else is not, as a charge may stand under it.
-            Some(reason) if status == StatusCode::BAD_REQUEST => {
-                let decline_code = Some(reason.trim_start_matches("PSP_").to_lowercase());
-                Ok(Charge { id: None, state: State::Declined, amount: terms.amount, decline_code })
+        match reason(&body).as_deref() {
+            // A card that does not exist is a no. Any other refusal may be our own fault, and a charge may stand under the key.
+            Some("PSP_UNKNOWN_TOKEN") if status == StatusCode::BAD_REQUEST => {
+                Ok(Charge { id: None, state: State::Declined, amount: terms.amount, decline_code: Some("unknown_token".to_owned()) })
             }
             reason => Err(unknown(format!("charge for order {order_id}: {status} {}", reason.unwrap_or_default()))),
         }

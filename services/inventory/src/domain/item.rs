@@ -45,8 +45,8 @@ impl Item {
                 return refuse(format!("item.{field} must not contain control characters"));
             }
         }
-        if self.price.amount_minor < 0 {
-            return refuse("item.price must not be negative".to_owned());
+        if self.price.amount_minor <= 0 {
+            return refuse("item.price must be more than 0".to_owned());
         }
         Ok(self)
     }
@@ -64,7 +64,7 @@ mod tests {
             title: "Mug".to_owned(),
             description: String::new(),
             category: "kitchen".to_owned(),
-            price: Money::new(0, Currency::EUR),
+            price: Money::new(1, Currency::EUR),
         };
         assert!(good.clone().checked().is_ok());
         for bad in [
@@ -73,6 +73,7 @@ mod tests {
             Item { title: "a\0b".to_owned(), ..good.clone() },
             Item { description: "x".repeat(4001), ..good.clone() },
             Item { category: String::new(), ..good.clone() },
+            Item { price: Money::new(0, Currency::EUR), ..good.clone() },
             Item { price: Money::new(-1, Currency::EUR), ..good.clone() },
         ] {
             assert!(matches!(bad.clone().checked(), Err(Refusal::Invalid(_))), "{bad:?}");

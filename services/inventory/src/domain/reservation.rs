@@ -54,6 +54,8 @@ pub struct Reservation {
     pub lines: Lines,
     /// Grows by one with each event.
     pub version: u64,
+    /// Why nothing was ever held: what the first reserve was told.
+    pub refusal: Option<Refusal>,
 }
 
 /// Units of one item in this region.
@@ -152,7 +154,8 @@ pub fn decide(shelf: &Shelf, command: Command) -> Result<Vec<Event>, Refusal> {
         };
     };
     match (reservation.state, command) {
-        (State::Released, Command::Reserve(_) | Command::Commit) => Err(Refusal::Released),
+        (State::Released, Command::Reserve(_)) => Err(reservation.refusal.clone().unwrap_or(Refusal::Released)),
+        (State::Released, Command::Commit) => Err(Refusal::Released),
         (_, Command::Reserve(lines)) if lines != reservation.lines => Err(Refusal::Differs),
         (State::Committed, Command::Release) => Err(Refusal::Committed),
         (State::Reserved, Command::Commit) => Ok(vec![Event::Committed(reservation.lines.clone())]),
@@ -185,7 +188,7 @@ pub fn apply(mut shelf: Shelf, event: &Event) -> Shelf {
         }
     }
     let version = shelf.reservation.map_or(0, |reservation| reservation.version) + 1;
-    shelf.reservation = Some(Reservation { state: event.state(), lines: event.lines().clone(), version });
+    shelf.reservation = Some(Reservation { state: event.state(), lines: event.lines().clone(), version, refusal: None });
     shelf
 }
 

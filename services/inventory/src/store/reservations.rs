@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ids::{OrderId, Sku};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool, PgTransaction};
 use store::outbox;
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, Command, Event, Lines, Movement, Reservation, Shelf, State, Stock},
+    domain::{self, Command, Event, Lines, Movement, Refusal, Reservation, Shelf, State, Stock},
     error::Error,
     events,
 };
@@ -22,12 +22,32 @@ pub(crate) struct Applied {
     pub(crate) events: Vec<Event>,
 }
 
-/// Applies `command` to the order's reservation.
+/// Applies `command` to the order's reservation. A refused `Reserve` is kept as a tombstone: it must not succeed later, when its caller has
+/// long gone on without it.
 pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<Applied, Error> {
     let mut tx = pool.begin().await?;
-    let applied = apply_in(&mut tx, id, command).await?;
-    tx.commit().await?;
-    Ok(applied)
+    let applied = apply_in(&mut tx, id, command).await;
+    match &applied {
+        Ok(_) => tx.commit().await?,
+        Err(Error::Refused(Refusal::OutOfStock(skus))) => refuse(tx, id, "out_of_stock", skus).await?,
+        Err(Error::Refused(Refusal::UnknownSku(skus))) => refuse(tx, id, "unknown_sku", skus).await?,
+        Err(_) => {}
+    }
+    applied
+}
+
+/// Keeps a refusal, on the row that [`apply_in`] has claimed; once, also when it is only repeated.
+async fn refuse(mut tx: PgTransaction<'_>, id: OrderId, why: &str, skus: &[Sku]) -> Result<(), Error> {
+    let kept = sqlx::query("UPDATE reservations SET refused = $2, refused_skus = $3 WHERE order_id = $1 AND version = 0")
+        .bind(id.as_uuid())
+        .bind(why)
+        .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+    if kept.rows_affected() == 1 {
+        write_in(&mut tx, id, &Event::Released(Lines::default()), 1, false).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Applies `command` within the caller's transaction. A refused `Commit` or `Release` leaves nothing behind; after a refused `Reserve` the
@@ -65,12 +85,29 @@ async fn claim_in(tx: &mut PgConnection, id: OrderId) -> Result<bool, Error> {
     Ok(inserted.rows_affected() == 1)
 }
 
+#[derive(FromRow)]
+struct Row {
+    state: String,
+    version: i64,
+    refused: Option<String>,
+    refused_skus: Option<Vec<String>>,
+}
+
+impl Row {
+    fn refusal(&self, id: OrderId) -> Result<Option<Refusal>, Error> {
+        let Some(refused) = &self.refused else { return Ok(None) };
+        let skus = self.refused_skus.iter().flatten().map(|sku| sku.parse().map_err(|_| corrupt(id, "refused_skus")));
+        let skus = skus.collect::<Result<_, Error>>()?;
+        Ok(Some(if refused == "unknown_sku" { Refusal::UnknownSku(skus) } else { Refusal::OutOfStock(skus) }))
+    }
+}
+
 async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<Reservation>, Error> {
-    let row: Option<(String, i64)> = sqlx::query_as("SELECT state, version FROM reservations WHERE order_id = $1 FOR UPDATE")
+    let row: Option<Row> = sqlx::query_as("SELECT state, version, refused, refused_skus FROM reservations WHERE order_id = $1 FOR UPDATE")
         .bind(id.as_uuid())
         .fetch_optional(&mut *tx)
         .await?;
-    let Some((state, version)) = row else { return Ok(None) };
+    let Some(row) = row else { return Ok(None) };
     let lines: Vec<(String, i64)> =
         sqlx::query_as("SELECT sku, quantity FROM reservation_lines WHERE order_id = $1").bind(id.as_uuid()).fetch_all(tx).await?;
     let line = |(sku, quantity): (String, i64)| {
@@ -78,9 +115,10 @@ async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<Reservatio
         Ok((sku, u32::try_from(quantity).map_err(|_| corrupt(id, "quantity"))?))
     };
     Ok(Some(Reservation {
-        state: State::of(&state).ok_or_else(|| corrupt(id, "state"))?,
+        state: State::of(&row.state).ok_or_else(|| corrupt(id, "state"))?,
+        refusal: row.refusal(id)?,
         lines: lines.into_iter().map(line).collect::<Result<_, Error>>()?,
-        version: version.cast_unsigned(),
+        version: row.version.cast_unsigned(),
     }))
 }
 

@@ -43,3 +43,28 @@ async fn events_reach_kafka_and_a_kill_of_the_relay_loses_none() {
         assert_eq!((&event.order_id, event.lines.len(), event.version), (id, 2, 1));
     }
 }
+
+#[tokio::test]
+async fn an_event_too_large_for_kafka_holds_up_no_other() {
+    let kafka = Kafka::start().await;
+    let world = World::with_kafka(&kafka.address()).await;
+    let pool = world.pool();
+    sqlx::query(
+        "INSERT INTO outbox (event_id, topic, key, type, payload)
+         VALUES (gen_random_uuid(), $1, 'k', 'order.placed', convert_to(repeat('x', 2000000), 'UTF8'))",
+    )
+    .bind(spine::topics::ORDER_EVENTS)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let order = placed(world.place(request("s1", "k1")).await.unwrap()).order_id;
+    eventually("the outbox is dealt with", Duration::from_secs(20), async || {
+        let rows: Vec<(String, bool, bool)> =
+            sqlx::query_as("SELECT key, sent_at IS NOT NULL, refused IS NOT NULL FROM outbox ORDER BY id").fetch_all(&pool).await.unwrap();
+        let expected = [("k".to_owned(), true, true), (order.clone(), true, false)];
+        if rows == expected { Ok(()) } else { Err(format!("{rows:?}; {}", world.service.log())) }
+    })
+    .await;
+    let read = kafka.everything_in(spine::topics::ORDER_EVENTS).await;
+    assert_eq!(read.iter().map(|event| event.key.as_str()).collect::<Vec<_>>(), [order.as_str()]);
+}

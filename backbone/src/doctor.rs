@@ -39,7 +39,7 @@ const TOOLS: [Tool; 10] = [
     Tool::needed("go", &["version"], (1, 24), "builds Temporal and NATS", GO_LINE),
     Tool::needed("cargo", &["--version"], (1, 95), "builds the services", CARGO_LINE),
     Tool::needed("cc", &["--version"], (0, 0), "builds librdkafka", "apt-get install -y build-essential"),
-    Tool::needed("cmake", &["--version"], (3, 5), "builds librdkafka", "apt-get install -y cmake"),
+    Tool::needed("make", &["--version"], (0, 0), "builds librdkafka", "apt-get install -y make"),
     Tool::optional("chromium", &["--version"], "browser test", "apt-get install -y chromium"),
     Tool::optional("chromedriver", &["--version"], "browser test", "apt-get install -y chromium-driver"),
     Tool::optional("kcat", &["-V"], "reads Kafka topics by hand", "apt-get install -y kcat"),

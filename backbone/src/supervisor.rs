@@ -249,6 +249,8 @@ pub(crate) fn explain(context: &Context, part: &Part, why: &anyhow::Error) -> an
         format!("free port {} or set BACKBONE_PORT_SHIFT (for example 100)", part.port())
     } else if text.contains("No space left") || format!("{why:#}").contains("No space left") {
         "free some space on the disk, then `backbone up` again".to_owned()
+    } else if part.kind != Kind::Service && lines.is_empty() {
+        "`backbone fetch --verify` finds out whether its files are whole, and mends them".to_owned()
     } else {
         format!("`backbone logs {} --region {}` shows all of it", part.name, part.place)
     };

@@ -60,6 +60,12 @@ pub struct Consumer<H> {
 }
 
 impl<H: Handler> Consumer<H> {
+    /// Consumes beside the service.
+    pub fn start(self, process: &rpc::Process, name: &'static str) {
+        let shutdown = process.shutdown.clone();
+        process.spawn(name, async { Ok(self.run(shutdown).await?) });
+    }
+
     /// Consumes until `shutdown`.
     ///
     /// # Errors

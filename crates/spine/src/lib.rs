@@ -16,7 +16,7 @@ pub mod topics;
 pub use client::ping;
 pub use consumer::{Consumer, Handler, Refusal};
 pub use delivery::{Delivery, Malformed};
-pub use relay::{Relay, Wake};
+pub use relay::{Relay, Wake, publish};
 pub use tail::Tail;
 
 /// Why the spine cannot be used.

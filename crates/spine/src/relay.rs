@@ -51,6 +51,23 @@ impl Wake {
     }
 }
 
+/// Publishes the outbox in `pool`'s schema beside the service, as events from `source`, and forgets what is old. Wake it after a commit.
+#[must_use]
+pub fn publish(process: &rpc::Process, pool: &PgPool, bootstrap: &str, source: String) -> Wake {
+    let wake = Wake::default();
+    let relay = Relay { pool: pool.clone(), bootstrap: bootstrap.to_owned(), source, wake: wake.clone() };
+    let (shutdown, prune) = (process.shutdown.clone(), store::prune(pool.clone()));
+    process.spawn("outbox relay", {
+        let shutdown = shutdown.clone();
+        async { Ok(relay.run(shutdown).await?) }
+    });
+    process.spawn("prune", async move {
+        shutdown.run_until_cancelled(prune).await;
+        Ok(())
+    });
+    wake
+}
+
 #[derive(FromRow)]
 struct Row {
     id: i64,

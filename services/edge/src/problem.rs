@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use maud::{DOCTYPE, Markup, html};
-use serde::Serialize;
+use rpc::Problem;
 
 use crate::{error::Error, headers::X_SERVED_BY};
 
@@ -31,27 +31,13 @@ impl Asker {
     }
 }
 
-/// A problem document.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: String,
-    status: u16,
-    detail: String,
-    reason: &'static str,
-    instance: &'a str,
-}
-
 /// The answer that tells `asker` of `error`.
 pub(crate) fn response(error: &Error, asker: &Asker) -> Response {
     if error.status() >= 500 {
         tracing::warn!(reason = error.reason(), error = %error, "request failed");
     }
-    let mut response = if asker.wants_page {
-        ([(header::CONTENT_SECURITY_POLICY, POLICY)], page(error)).into_response()
-    } else {
-        ([(header::CONTENT_TYPE, "application/problem+json")], document(error, asker)).into_response()
-    };
+    let mut response =
+        if asker.wants_page { ([(header::CONTENT_SECURITY_POLICY, POLICY)], page(error)).into_response() } else { document(error, asker) };
     *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -65,23 +51,9 @@ pub(crate) fn response(error: &Error, asker: &Asker) -> Response {
     response
 }
 
-fn document(error: &Error, asker: &Asker) -> String {
-    let reason = error.reason();
-    let problem = Problem {
-        r#type: format!("/errors/{reason}"),
-        title: title(reason),
-        status: error.status(),
-        detail: error.to_string(),
-        reason,
-        instance: &asker.path,
-    };
-    serde_json::to_string(&problem).expect("a problem is plain text")
-}
-
-/// `EDGE_REGION_DOWN` is "Region down".
-fn title(reason: &str) -> String {
-    let words = reason.strip_prefix("EDGE_").unwrap_or(reason).to_lowercase().replace('_', " ");
-    capital(&words)
+fn document(error: &Error, asker: &Asker) -> Response {
+    let problem = Problem::new(error.status(), error.reason(), error.to_string()).retryable(error.kind().is_retryable());
+    Problem { instance: asker.path.clone(), ..problem }.into_response()
 }
 
 fn capital(text: &str) -> String {

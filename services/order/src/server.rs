@@ -5,7 +5,7 @@ use proto::{
     payment::v1::payment_service_client::PaymentServiceClient,
 };
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, Relay, Wake};
+use spine::Consumer;
 
 use crate::{api::Api, config::Config, inbox, metrics, saga, status, sweeper};
 
@@ -15,31 +15,18 @@ const CONNECTIONS: u32 = 24;
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
-    let wake = Wake::default();
     let (starter, sagas) = saga::channel();
     let shutdown = process.shutdown.clone();
-
-    let source = format!("/market/{}/order", config.region);
-    let relay = Relay { pool: pool.clone(), bootstrap: config.kafka.clone(), source, wake: wake.clone() };
-    process.spawn("outbox relay", {
-        let shutdown = shutdown.clone();
-        async { Ok(relay.run(shutdown).await?) }
-    });
+    let wake = spine::publish(&process, &pool, &config.kafka, format!("/market/{}/order", config.region));
 
     let handler = inbox::Payments { pool: pool.clone(), starter: starter.clone() };
     let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::PAYMENT_EVENTS], handler };
-    process.spawn("payment events", {
-        let shutdown = shutdown.clone();
-        async { Ok(consumer.run(shutdown).await?) }
-    });
+    consumer.start(&process, "payment events");
 
     let nats = async_nats::ConnectOptions::new().name("order").retry_on_initial_connect().connect(&config.nats_url).await?;
     let handler = status::Statuses { nats };
     let consumer = Consumer { bootstrap: config.kafka.clone(), group: status::GROUP, topics: &[spine::topics::ORDER_EVENTS], handler };
-    process.spawn("order status", {
-        let shutdown = shutdown.clone();
-        async { Ok(consumer.run(shutdown).await?) }
-    });
+    consumer.start(&process, "order status");
 
     let steps = saga::Steps {
         pool: pool.clone(),
@@ -51,11 +38,6 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let sweep = sweeper::run(pool.clone(), config.region, starter.clone(), shutdown.clone());
     process.spawn("sweeper", async {
         sweep.await;
-        Ok(())
-    });
-    let prune = store::prune(pool.clone());
-    process.spawn("prune", async move {
-        shutdown.run_until_cancelled(prune).await;
         Ok(())
     });
 

@@ -2,7 +2,6 @@
 
 use proto::payment::v1::payment_service_server::PaymentServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Relay, Wake};
 
 use crate::{
     api::Api,
@@ -19,21 +18,7 @@ const CONNECTIONS: u32 = 16;
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
-    let wake = Wake::default();
-    let shutdown = process.shutdown.clone();
-
-    let source = format!("/market/{}/payment", config.region);
-    let relay = Relay { pool: pool.clone(), bootstrap: config.kafka.clone(), source, wake: wake.clone() };
-    process.spawn("outbox relay", {
-        let shutdown = shutdown.clone();
-        async { Ok(relay.run(shutdown).await?) }
-    });
-
-    let prune = store::prune(pool.clone());
-    process.spawn("prune", async move {
-        shutdown.run_until_cancelled(prune).await;
-        Ok(())
-    });
+    let wake = spine::publish(&process, &pool, &config.kafka, format!("/market/{}/payment", config.region));
 
     let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url)?, wake };
     let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };

@@ -150,7 +150,7 @@ struct Start {
     #[arg(long, env = "BACKBONE_PORT_SHIFT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=i64::from(MAX_SHIFT)))]
     port_shift: u16,
     /// Port of the shop [default: 8080 and the shift].
-    #[arg(long, env = "BACKBONE_EDGE_PORT")]
+    #[arg(long, env = "BACKBONE_EDGE_PORT", value_parser = clap::value_parser!(u16).range(1..=65_000))]
     edge_port: Option<u16>,
     /// Only PostgreSQL, Kafka, Temporal and NATS, with their databases and topics.
     #[arg(long)]

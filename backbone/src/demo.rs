@@ -33,6 +33,7 @@ const MIRRORED_WITHIN: Duration = Duration::from_secs(15);
 pub async fn run(options: &up::Options, once: bool) -> Result<Exit> {
     let home = Home::at(&options.home)?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let show = async {
         if State::read(&home).is_none_or(|state| state.living_supervisor().is_none()) {
             let started = up::detached(options).await?;
@@ -55,6 +56,7 @@ pub async fn run(options: &up::Options, once: bool) -> Result<Exit> {
         outcome = show => outcome,
         _ = interrupt.recv() => stop(&home).await,
         _ = terminate.recv() => stop(&home).await,
+        _ = hangup.recv() => stop(&home).await,
     };
     if outcome.is_err() {
         line("the parts still run: `backbone status` and `backbone logs` show them, `backbone down` stops them");

@@ -41,7 +41,9 @@ pub async fn down(home: &Home, purge: bool) -> Result<Exit> {
         // Read again: parts may have been restarted since.
         let state = State::read(home).unwrap_or_else(|| state.clone());
         stopped |= stop_leftovers(&state).await > 0;
-        wait_ports(&state).await?;
+        if stopped {
+            wait_ports(&state).await?;
+        }
     }
     if home.is_locked()? {
         bail!("a supervisor that is just starting holds {}: try again in a moment", home.path().join("lock").display());

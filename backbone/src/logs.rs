@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{exit::Exit, home::Home, output::line, process::tail};
+use crate::{exit::Exit, home::Home, output::try_line, process::tail};
 
 /// Which logs to show, and how.
 #[derive(Debug)]
@@ -30,35 +30,38 @@ pub struct Selection {
 /// When there is no such log.
 pub async fn show(home: &Home, selection: &Selection) -> Result<Exit> {
     let logs = find(home, selection)?;
+    // An error in here is the end of the reader.
+    let _ = show_all(logs, selection).await;
+    Ok(Exit::Ok)
+}
+
+async fn show_all(logs: Vec<(String, PathBuf)>, selection: &Selection) -> io::Result<()> {
     let many = logs.len() > 1;
     let mut open = Vec::new();
     for (name, path) in logs {
         let end = std::fs::metadata(&path).map_or(0, |meta| meta.len());
         for text in tail(&path, selection.lines) {
-            print(many, &name, &text);
+            print(many, &name, &text)?;
         }
         open.push(Followed { name, path, read: end, part: String::new() });
     }
-    if selection.follow {
-        follow(many, open).await;
-    }
-    Ok(Exit::Ok)
+    if selection.follow { follow(many, open).await } else { Ok(()) }
 }
 
 /// Until Ctrl-C.
-async fn follow(many: bool, mut open: Vec<Followed>) {
+async fn follow(many: bool, mut open: Vec<Followed>) -> io::Result<()> {
     loop {
         for log in &mut open {
             for text in log.news().unwrap_or_default() {
-                print(many, &log.name, &text);
+                print(many, &log.name, &text)?;
             }
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-fn print(many: bool, name: &str, text: &str) {
-    if many { line(format_args!("{name:<14} | {text}")) } else { line(text) }
+fn print(many: bool, name: &str, text: &str) -> io::Result<()> {
+    if many { try_line(format_args!("{name:<14} | {text}")) } else { try_line(text) }
 }
 
 fn find(home: &Home, selection: &Selection) -> Result<Vec<(String, PathBuf)>> {

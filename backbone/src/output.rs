@@ -1,21 +1,28 @@
 //! What the CLI prints. The only place that writes to the terminal.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is what a CLI talks to; everything goes through here")]
-
 use std::{
     io::{IsTerminal, Write},
     time::Duration,
 };
 
-/// A line for the reader.
+/// A line for the reader. When nobody reads any more the work goes on.
 pub fn line(text: impl std::fmt::Display) {
-    println!("{text}");
-    let _ = std::io::stdout().flush();
+    let _ = try_line(text);
+}
+
+/// A line for a reader who is all that this is for.
+///
+/// # Errors
+/// When nobody reads any more, as in `backbone logs -f | head`.
+pub fn try_line(text: impl std::fmt::Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// A line about what is wrong.
 pub fn problem(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// True when somebody watches.

@@ -80,7 +80,7 @@ pub fn tail(path: &Path, lines: usize) -> Vec<String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub((64 << 10).max(200 * lines as u64))))?;
+        file.seek(SeekFrom::Start(length.saturating_sub((64 << 10).max((lines as u64).saturating_mul(200)))))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(bytes)

@@ -161,6 +161,7 @@ async fn supervise_with(prepared: Prepared, show: bool) -> Result<Exit> {
     let plan = context.plan.clone();
     let mut running = Box::pin(supervisor::run(Arc::new(context), board.clone(), stop.clone()));
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let mut progress = Progress::default();
     let outcome = loop {
@@ -168,6 +169,8 @@ async fn supervise_with(prepared: Prepared, show: bool) -> Result<Exit> {
             outcome = &mut running => break outcome,
             _ = interrupt.recv() => { if show { line("stopping ...") } stop.cancel(); }
             _ = terminate.recv() => stop.cancel(),
+            // The terminal was closed.
+            _ = hangup.recv() => stop.cancel(),
             _ = tick.tick(), if show => {
                 let state = board.snapshot();
                 progress.show(&state);

@@ -15,8 +15,9 @@ fn protos_below(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto").canonicalize()?;
-    println!("cargo:rerun-if-changed={}", root.display());
+    // Relative to where this runs, not to where it was compiled: two checkouts may share a target folder.
+    let root = Path::new("../../proto").canonicalize()?;
+    println!("cargo:rerun-if-changed=../../proto");
     let mut files = Vec::new();
     protos_below(&root, &mut files)?;
     files.sort();

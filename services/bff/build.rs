@@ -3,8 +3,9 @@
 use std::{fmt::Write as _, path::Path};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors").canonicalize()?;
-    println!("cargo:rerun-if-changed={}", folder.display());
+    // Relative to where this runs, not to where it was compiled: two checkouts may share a target folder.
+    let folder = Path::new("../../docs/errors").canonicalize()?;
+    println!("cargo:rerun-if-changed=../../docs/errors");
     let mut pages: Vec<_> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     pages.sort();

@@ -1,10 +1,15 @@
 //! Bodies of bounded size.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 
 /// Most bytes that are read of a body that is too large. A connection closed before all is read is reset, and the answer lost with it.
 const PATIENCE: usize = 4 * 1024 * 1024;
+
+/// Longest time that a body may take.
+const SLOWEST: Duration = Duration::from_secs(20);
 
 /// Why a body cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +26,11 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn read_body(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
+pub async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
+    tokio::time::timeout(SLOWEST, read(body, limit)).await.unwrap_or_else(|_| Err(BodyError::Broken("it took too long".to_owned())))
+}
+
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
     let (mut bytes, mut size) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;

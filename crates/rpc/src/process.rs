@@ -14,6 +14,7 @@ use std::{
 use axum::Router;
 use config::{Reader, Source};
 use futures::FutureExt as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use telemetry::Metrics;
 use tokio::{
     net::TcpListener,
@@ -94,6 +95,7 @@ impl Process {
         let admin_listener = bind(self.base.admin).await?;
         let (reports, mut seen) = watch::channel(Report::default());
         self.tasks.spawn(readiness.watch(reports, self.shutdown.clone()));
+        self.tasks.spawn(upkeep(self.metrics.clone(), self.shutdown.clone()));
         if let Some(health) = health {
             let mut seen = seen.clone();
             self.tasks.spawn(async move {
@@ -130,6 +132,20 @@ impl Process {
             tracing::warn!(timeout = ?self.base.drain_timeout, "calls still running were cut off");
         }
         if self.failed.load(Ordering::Acquire) { Err("a worker failed".into()) } else { Ok(()) }
+    }
+}
+
+async fn upkeep(metrics: Metrics, shutdown: CancellationToken) {
+    while shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(5))).await.is_some() {
+        metrics.upkeep();
+    }
+}
+
+/// Every connection takes a file, and shells allow few by default; what the machine allows is ours to take.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
 
@@ -214,6 +230,7 @@ pub fn main<S: Service>() -> ExitCode {
     if matches!(command, Command::PrintConfig) {
         return ExitCode::SUCCESS;
     }
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -93,6 +93,11 @@ impl Telemetry {
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
+    /// Folds what was measured into the histograms. Without it, and without anybody who reads the metrics, measurements pile up.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
     /// Prometheus text exposition format 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {

@@ -6,11 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use proto::{
-    cart::v1::{self as cart, GetCartRequest, RemoveLineRequest, SetLineRequest},
+    cart::v1::{self as cart, CheckOutRequest, GetCartRequest, RemoveLineRequest, SetLineRequest},
     inventory::v1::{BatchGetItemsRequest, GetItemRequest, ListItemsRequest},
     market::v1 as market,
     order::v1::{self as wire, GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse},
@@ -25,6 +26,9 @@ use crate::{
     metrics,
     view::{self, Cart, CartLine, Item, Items, Order},
 };
+
+/// How long an accepted order waits for its cart to be emptied.
+const CHECK_OUT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is wanted of the catalog.
 #[derive(Debug, Clone, Default)]
@@ -177,7 +181,24 @@ impl Shop {
                 answer => answer?,
             },
         };
-        Ok(Placed { order: answer.order.ok_or_else(|| empty("order"))?.try_into()?, is_replay: answer.replayed })
+        let order: Order = answer.order.ok_or_else(|| empty("order"))?.try_into()?;
+        if !answer.replayed {
+            self.check_out(session, &order).await;
+        }
+        Ok(Placed { order, is_replay: answer.replayed })
+    }
+
+    /// Takes what was bought out of the cart before the shopper is told, so that what they put in next stays in. When the cart service is
+    /// away its consumer of `order.placed` does it later.
+    async fn check_out(&self, session: &SessionId, order: &Order) {
+        let lines = order.lines.iter().map(|line| market::Line { sku: line.sku.clone(), quantity: line.quantity }).collect();
+        let order_id = order.order_id.clone();
+        let idempotency_key = format!("{order_id}/check_out");
+        let request = CheckOutRequest { cart_id: session.to_string(), order_id, lines, idempotency_key };
+        let done = tokio::time::timeout(CHECK_OUT_WITHIN, self.0.cart().check_out(request)).await;
+        if !matches!(done, Ok(Ok(_))) {
+            tracing::warn!(order.id = order.order_id, "the cart is emptied later");
+        }
     }
 
     /// The shop's prices for lines that somebody wants.

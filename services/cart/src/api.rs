@@ -2,8 +2,8 @@
 
 use ids::{SessionId, Sku};
 use proto::cart::v1::{
-    self as wire, GetCartRequest, GetCartResponse, RemoveLineRequest, RemoveLineResponse, SetLineRequest, SetLineResponse,
-    cart_service_server::CartService,
+    self as wire, CheckOutRequest, CheckOutResponse, GetCartRequest, GetCartResponse, RemoveLineRequest, RemoveLineResponse,
+    SetLineRequest, SetLineResponse, cart_service_server::CartService,
 };
 use sha2::{Digest as _, Sha256};
 use spine::Wake;
@@ -14,7 +14,7 @@ use crate::{
     domain::Command,
     error::Error,
     events, metrics,
-    store::{self, Keyed},
+    store::{self, Changed, Keyed},
 };
 
 /// Answers the RPCs.
@@ -47,16 +47,31 @@ impl CartService for Api {
         let cart = self.apply(&request.cart_id, command, keyed).await?;
         Ok(Response::new(RemoveLineResponse { cart: Some(cart) }))
     }
+
+    /// Idempotent by its order, so the key of the step has nothing to add.
+    async fn check_out(&self, request: Request<CheckOutRequest>) -> Result<Response<CheckOutResponse>, Status> {
+        let request = request.into_inner();
+        let order_id = request.order_id.parse().map_err(malformed)?;
+        let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
+        let lines = request.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
+        let changed = store::check_out(&self.pool, decode_id(&request.cart_id)?, order_id, lines).await?;
+        Ok(Response::new(CheckOutResponse { cart: Some(self.told(&changed)) }))
+    }
 }
 
 impl Api {
     async fn apply(&self, cart_id: &str, command: Command, keyed: Option<Keyed>) -> Result<wire::Cart, Error> {
         let changed = store::apply(&self.pool, decode_id(cart_id)?, command, keyed).await?;
+        Ok(self.told(&changed))
+    }
+
+    /// The cart on the wire; a change is counted and on its way.
+    fn told(&self, changed: &Changed) -> wire::Cart {
         if let Some(event) = &changed.event {
             metrics::count(event);
             self.wake.wake();
         }
-        Ok(events::cart(&changed.cart))
+        events::cart(&changed.cart)
     }
 }
 

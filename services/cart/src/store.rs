@@ -1,11 +1,11 @@
 //! Carts in PostgreSQL. Every change commits with its event and, where one was given, its idempotency key.
 
-use ids::{IdempotencyKey, SessionId, Sku};
+use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use prost::Message as _;
 use sqlx::{PgConnection, PgPool};
 use store::{
     idempotency::{self, Claim},
-    outbox,
+    inbox, outbox,
 };
 
 use crate::{
@@ -63,6 +63,18 @@ pub(crate) async fn apply(pool: &PgPool, id: SessionId, command: Command, keyed:
         let answer = events::cart(&changed.cart).encode_to_vec();
         idempotency::answer_in(&mut tx, &scope, key.as_str(), &answer).await?;
     }
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Takes what an order bought out of the cart, once for each order, whoever asks first.
+pub(crate) async fn check_out(pool: &PgPool, id: SessionId, order_id: OrderId, lines: Vec<(Sku, u32)>) -> Result<Changed, Error> {
+    let mut tx = pool.begin().await?;
+    if !inbox::is_first_in(&mut tx, "check out", order_id.as_uuid()).await? {
+        drop(tx);
+        return Ok(Changed { cart: get(pool, id).await?, event: None });
+    }
+    let changed = apply_in(&mut tx, id, Command::CheckOut { order_id, lines }).await?;
     tx.commit().await?;
     Ok(changed)
 }

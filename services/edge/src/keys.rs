@@ -9,8 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use ids::Region;
+
+use crate::headers::cookie;
 
 /// Keys of one generation. Two are kept, so at least this many of the newest keys are known.
 const GENERATION: usize = 100_000;
@@ -33,9 +35,11 @@ struct Generations {
 pub(crate) struct Key(u64);
 
 impl Keys {
-    /// The key of a request, if it has one.
+    /// The key of a request, if it has one. Two shoppers may use the same: it is known by its session too.
     pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Key> {
-        headers.get("idempotency-key").map(|value| Key(self.hasher.hash_one(value.as_bytes())))
+        let key = headers.get("idempotency-key")?.as_bytes();
+        let session = headers.get("x-session").map(HeaderValue::as_bytes).or_else(|| Some(cookie(headers, "session")?.as_bytes()));
+        Some(Key(self.hasher.hash_one((session, key))))
     }
 
     /// The region that had it.
@@ -66,8 +70,6 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn key(keys: &Keys, text: &str) -> Key {
@@ -89,6 +91,19 @@ mod tests {
             keys.note(key(&keys, &number.to_string()), Region::Eu);
         }
         assert_eq!(keys.region(first), None);
+    }
+
+    #[test]
+    fn two_shoppers_may_use_the_same_key() {
+        let keys = Keys::default();
+        let of = |headers: [(&'static str, &'static str); 2]| {
+            let headers = headers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            keys.of(&HeaderMap::from_iter(headers)).unwrap()
+        };
+        let ada = of([("idempotency-key", "1"), ("x-session", "ada")]);
+        assert_eq!(ada, of([("idempotency-key", "1"), ("x-session", "ada")]));
+        assert_ne!(ada, of([("idempotency-key", "1"), ("x-session", "bob")]));
+        assert_ne!(ada, of([("idempotency-key", "1"), ("cookie", "session=bob")]));
     }
 
     #[test]

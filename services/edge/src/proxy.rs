@@ -1,6 +1,6 @@
 //! Passing a request on, and its answer back.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -162,7 +162,9 @@ impl Proxy {
         match answer {
             Ok(Ok(response)) => Ok(self.bring_back(region, response.map(Body::new))),
             Ok(Err(error)) if error.is_connect() => {
-                self.regions.refused(region);
+                if is_nobody_there(&error) {
+                    self.regions.refused(region);
+                }
                 head.key.filter(|_| is_new).inspect(|&key| self.keys.forget(key));
                 Err(Loss::NotSent)
             }
@@ -199,6 +201,21 @@ impl Proxy {
         }
         response
     }
+}
+
+/// The other side refused or did not answer; any other fault, such as no file left for a socket, is on this side.
+fn is_nobody_there(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::TimedOut | ErrorKind::HostUnreachable
+            );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Reads, checks and prepares all of a request but its body.

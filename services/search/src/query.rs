@@ -8,8 +8,8 @@
 
 use tantivy::{
     Index, Score, Term,
-    query::{BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, FuzzyTermQuery, Occur, Query, QueryParser, TermQuery},
-    schema::{Field, IndexRecordOption},
+    query::{BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, EnableScoring, FuzzyTermQuery, Occur, Query, QueryParser, TermQuery},
+    schema::{Field, IndexRecordOption, Schema},
     tokenizer::{TextAnalyzer, TokenStream as _},
 };
 
@@ -35,6 +35,7 @@ struct Weight {
 /// Reads queries.
 pub(crate) struct Words {
     parser: QueryParser,
+    schema: Schema,
     analyzer: TextAnalyzer,
     weights: [Weight; 3],
     sku: Field,
@@ -52,7 +53,7 @@ impl Words {
         for weight in weights {
             parser.set_field_boost(weight.field, weight.exact);
         }
-        Self { parser, analyzer, weights, sku: fields.sku }
+        Self { parser, schema: index.schema(), analyzer, weights, sku: fields.sku }
     }
 
     /// The query that `text` means.
@@ -60,6 +61,8 @@ impl Words {
         if has_syntax(text)
             && let (query, errors) = self.parser.parse_query_lenient(text)
             && errors.is_empty()
+            // Some of the syntax is for other kinds of fields than these; then the text is taken for words.
+            && query.weight(EnableScoring::disabled_from_schema(&self.schema)).is_ok()
         {
             return query;
         }

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use prost::Message as _;
-use proto::{events::order::v1::OrderPlaced, market::v1::PricedLine};
+use proto::{
+    cart::v1::CheckOutRequest,
+    events::order::v1::OrderPlaced,
+    market::v1::{Line, PricedLine},
+};
 use store::outbox::Event;
 use testkit::{Kafka, eventually};
 use uuid::Uuid;
@@ -67,4 +71,32 @@ async fn a_message_that_makes_no_sense_is_put_aside_and_blocks_nothing() {
     assert!(world.get("s1").await.lines.is_empty());
     let dead = kafka.everything_in("order.events.dlq").await;
     assert_eq!(dead.iter().map(|delivery| delivery.event_id).collect::<Vec<_>>(), [poison.id]);
+}
+
+#[tokio::test]
+async fn what_is_put_in_after_the_order_stays_in_when_its_event_comes() {
+    let kafka = Kafka::start().await;
+    let world = World::with_kafka(&kafka.address()).await;
+    world.set("s1", "MUG-1", 1, "k1").await.unwrap();
+    let (order, marker) = (placed("s1", &[("MUG-1", 1)]), placed("s1", &[("POT-7", 1)]));
+    for _ in 0..2 {
+        let request = CheckOutRequest {
+            cart_id: "s1".to_owned(),
+            order_id: order.key.clone(),
+            lines: vec![Line { sku: "MUG-1".to_owned(), quantity: 1 }],
+            idempotency_key: format!("{}/check_out", order.key),
+        };
+        let cart = world.client.clone().check_out(request).await.unwrap().into_inner().cart.unwrap();
+        assert!(cart.lines.is_empty());
+    }
+    world.set("s1", "MUG-1", 1, "k2").await.unwrap();
+    world.set("s1", "POT-7", 2, "k3").await.unwrap();
+    kafka.publish(&order).await;
+    kafka.publish(&Event { key: order.key.clone(), ..marker }).await;
+    eventually("the event behind it was heard", Duration::from_secs(20), async || match lines(&world.get("s1").await).get("POT-7") {
+        Some(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert_eq!(lines(&world.get("s1").await), BTreeMap::from([("MUG-1", 1), ("POT-7", 1)]));
 }

@@ -69,12 +69,9 @@ async fn concurrent_repeats_make_one_charge() {
 async fn another_request_under_a_used_key_is_refused() {
     let world = World::new().await;
     let (_, first) = world.charge("k1", &order("o1", "tok_visa")).await;
-    for (field, other) in [
-        ("order_id", json!("o2")),
-        ("amount_minor", json!(1251)),
-        ("currency", json!("USD")),
-        ("payment_token", json!("tok_mastercard")),
-    ] {
+    for (field, other) in
+        [("order_id", json!("o2")), ("amount_minor", json!(1251)), ("currency", json!("USD")), ("payment_token", json!("tok_mastercard"))]
+    {
         let mut body = order("o1", "tok_visa");
         body[field] = other;
         let response = world.post("k1", &body).await;

@@ -96,6 +96,9 @@ fn deep_nesting_and_huge_boosts_are_only_queries() {
         "+mug^340282350000000000000000000000000000000000 +blue^1e39".to_owned(),
         "title:[* TO *] AND sku:{A TO Z}".to_owned(),
         "title:IN [mug blue] sku:* title:/.*/".to_owned(),
+        "title:*".to_owned(),
+        "nosuch:*".to_owned(),
+        "title:(*) OR mug".to_owned(),
     ] {
         reader.search(&text, 0, 10).unwrap();
     }

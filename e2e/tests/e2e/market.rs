@@ -72,6 +72,8 @@ impl Market {
         let mut command = Command::new(&self.backbone);
         command.args(arguments).env("BACKBONE_HOME", home).env("BACKBONE_PORT_SHIFT", port_shift.to_string());
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.collector_port));
+        // Long enough to see an order wait for the bank, also on a slow machine.
+        command.env("PSP_STEP_UP_DELAY", "4s");
         command.env_remove("BACKBONE_EDGE_PORT");
         run(command).await.with_context(|| format!("backbone {}", arguments.join(" ")))
     }

@@ -137,6 +137,7 @@ impl Proxy {
                 Err(loss) => loss,
             };
             if let Some(fault) = upload.fault() {
+                upload.discard().await;
                 return Err(fault);
             }
             lost.push((region, loss));

@@ -58,6 +58,7 @@ impl Upload {
     /// Takes a body; `keep` says that it will be wanted whole, `length` what the client says of its size.
     pub(crate) async fn read(mut body: Body, length: Option<usize>, limit: usize, keep: bool) -> Result<Self, Error> {
         if length.is_some_and(|length| length > limit) {
+            discard(body).await;
             return Err(Error::BodyTooLarge { limit });
         }
         let mut front = BytesMut::new();
@@ -71,6 +72,7 @@ impl Upload {
             let frame = frame.map_err(|_| Error::Invalid("its body broke off"))?;
             front.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
             if front.len() > limit {
+                discard(body).await;
                 return Err(Error::BodyTooLarge { limit });
             }
         }
@@ -93,6 +95,13 @@ impl Upload {
         }
     }
 
+    /// Reads what nobody will have of a streamed body.
+    pub(crate) async fn discard(&self) {
+        let Self::Stream(source) = self else { return };
+        let rest = mem::take(&mut lock(source).rest);
+        discard(rest).await;
+    }
+
     /// What the client did wrong while its body was streamed.
     pub(crate) fn fault(&self) -> Option<Error> {
         let Self::Stream(source) = self else { return None };
@@ -103,6 +112,11 @@ impl Upload {
             State::Unread | State::Read => None,
         }
     }
+}
+
+/// A connection closed before its body was read is reset, and the answer lost with it. What is endless is given up after a while.
+async fn discard(body: Body) {
+    let _ = rpc::read_body(body, 0).await;
 }
 
 fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {

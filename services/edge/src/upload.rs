@@ -8,17 +8,24 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 
 use crate::error::Error;
 
 /// Most bytes that are kept for a repeat.
 const KEPT: usize = 64 * 1024;
+
+/// Most bytes that are read of a body that is refused.
+const DISCARDED: usize = 16 * 1024 * 1024;
+/// A client that sends nothing for so long is waiting for its answer.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// A body that an attempt takes with it.
 #[derive(Debug)]
@@ -114,9 +121,16 @@ impl Upload {
     }
 }
 
-/// A connection closed before its body was read is reset, and the answer lost with it. What is endless is given up after a while.
-async fn discard(body: Body) {
-    let _ = rpc::read_body(body, 0).await;
+/// Reads what is on its way of a body that nobody will have: a connection that is closed on unread bytes is reset, and the answer lost with
+/// it. Ends when no more comes, or too much.
+async fn discard(mut body: Body) {
+    let mut size = 0;
+    while let Ok(Some(Ok(frame))) = timeout(SILENCE, body.frame()).await {
+        size += frame.data_ref().map_or(0, Bytes::len);
+        if size > DISCARDED {
+            return;
+        }
+    }
 }
 
 fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {

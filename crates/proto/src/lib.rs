@@ -2,8 +2,6 @@
 //!
 //! Modules follow the proto packages: `proto::order::v1`, `proto::events::order::v1`.
 
-#![allow(clippy::doc_markdown, clippy::large_enum_variant, reason = "generated code")]
-
 /// All files with their comments stripped, as the reflection service wants them.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -15,6 +15,7 @@ use crate::{
     output::{line, problem},
     plan::{MAX_SHIFT, Plan, Ports},
     status, up,
+    verify::{self, Since},
 };
 
 /// Runs a two-region marketplace on this machine: fetches its engines, starts, watches and stops everything.
@@ -26,14 +27,16 @@ struct Cli {
 }
 
 const CODES: &str = "\
-Exit codes: 0 done; 1 failed, or already running; 3 (status) nothing runs; 64 wrong command line;
-69 something is missing or taken, nothing was started; 130 Ctrl-C.
+Exit codes: 0 done; 1 failed, already running, or (verify) a promise is broken; 3 (status) nothing runs;
+64 wrong command line; 69 something is missing or taken, nothing was started, or (verify) something
+cannot be read; 130 Ctrl-C.
 
 Examples:
   backbone doctor              what this machine lacks
   backbone up --detach         start everything and wait until the shop answers
   backbone status              what runs, and how much memory it takes
   backbone logs order -f       follow the order services of both regions
+  backbone verify              no promise is broken, or which
   backbone down                stop everything, keep the data";
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +103,30 @@ enum Command {
         /// How many lines of each.
         #[arg(long, short = 'n', default_value_t = 100)]
         lines: usize,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Read both regions' databases, Kafka and the payment provider's own list, and report every broken promise (docs/promises.md).
+    ///
+    /// Only what happened before the first look is judged, so it works in traffic too. What is under way may settle while it waits; what has
+    /// not settled then counts as broken.
+    #[command(
+        after_help = "Examples:\n  backbone verify\n  backbone verify --wait 2m --journal load.ndjson   # every acknowledged order is there, and ended\n  \
+                            backbone verify --since 10m --json | jq .clean"
+    )]
+    Verify {
+        /// How long what is under way may take to settle.
+        #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+        wait: Duration,
+        /// The load generator's journal: one JSON object a line with `order_id`, `idempotency_key` and, if known, `region` and `total`.
+        #[arg(long)]
+        journal: Option<PathBuf>,
+        /// Judge only what is younger: a duration or an RFC 3339 time.
+        #[arg(long)]
+        since: Option<Since>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: At,
     },
@@ -223,6 +250,9 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Status { json, place } => status::print(&Home::at(&place.home)?, json),
         Command::Logs { part, region, follow, lines, place } => {
             logs::show(&Home::at(&place.home)?, &logs::Selection { part, region, lines, follow }).await
+        }
+        Command::Verify { wait, journal, since, json, place } => {
+            verify::run(&Home::at(&place.home)?, &verify::Options { wait, journal, since, json }).await
         }
         Command::Doctor { json, start } => {
             let home = Home::at(&start.place.home)?;

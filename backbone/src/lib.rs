@@ -7,7 +7,7 @@
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
 //! | [`home`], [`state`], [`process`] | files, the state others read, `/proc` |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`] | the commands |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`] | the commands |
 
 pub mod catalog;
 pub mod cli;
@@ -32,3 +32,4 @@ pub mod status;
 pub mod supervisor;
 pub mod topics;
 pub mod up;
+pub mod verify;

@@ -20,7 +20,7 @@ DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 NEEDED := cc:gcc make:make git:git java:openjdk-17-jre-headless mvn:maven
 NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
 
-.PHONY: help demo start up stop down test verify fix e2e build fetch ready tests-ready advisories
+.PHONY: help demo start up stop down test verify fix e2e crash build fetch ready tests-ready advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: tests-ready $(GRPCURL) ## run every test, on real engines; needs nothing d
 # The crate's Cargo.toml has `test = false` for its target, so that `cargo test` alone leaves it out.
 e2e: tests-ready $(GRPCURL) ## run the end-to-end suite: two whole regions, a browser, grpcurl, kcat
 	GRPCURL=$(GRPCURL) cargo test $(CARGO_FLAGS) --test e2e
+
+crash: ready ## kill a process every 1-2 s under load, then look for broken promises; SEED=.. repeats a plan, SECONDS=.. (120) says how long
+	CRASH_SEED=$(SEED) CRASH_SECONDS=$(if $(filter command line,$(origin SECONDS)),$(SECONDS),120) cargo test $(CARGO_FLAGS) --test e2e -- crash::
 
 verify: $(BUF) $(DENY) ## check everything that can be checked without running it; writes nothing
 	cargo fmt --all --check

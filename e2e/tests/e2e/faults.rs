@@ -1,13 +1,9 @@
 //! ORDER-1, PAY-1 and STOCK-2 from outside, whatever dies.
 
-use std::{
-    net::TcpListener,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
@@ -15,12 +11,12 @@ use testkit::eventually;
 
 use crate::{
     market::{Market, Process, print},
-    shop::Shop,
+    shoppers::Traffic,
 };
 
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
 
-fn kill(pid: i32) -> Result<()> {
+pub(crate) fn kill(pid: i32) -> Result<()> {
     let pid = Pid::from_raw(pid).context("a pid")?;
     match kill_process(pid, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -33,7 +29,7 @@ fn runs(process: &Process) -> bool {
 }
 
 /// Waits until everything runs and answers.
-async fn healed(market: &Market) {
+pub(crate) async fn healed(market: &Market) {
     let look = async || match market.status().await?["state"].as_str() {
         Some("ready") => Ok(()),
         state => bail!("{state:?}"),
@@ -61,43 +57,6 @@ pub(crate) async fn a_region_that_is_gone_is_served_by_the_other(market: &Market
     Ok(())
 }
 
-/// Shoppers who order until told to stop, each again under the same key until there is an answer. The ids of acknowledged orders.
-async fn traffic(shop: &Shop, skus: &[String], stop: &AtomicBool, placed: &AtomicUsize) -> Vec<String> {
-    const CARDS: [&str; 6] = ["tok_visa", "tok_visa", "tok_mastercard", "tok_visa", "tok_3ds", "tok_decline"];
-    let shopper = |number: usize| {
-        let region = if number.is_multiple_of(2) { "eu" } else { "us" };
-        async move {
-            let mut ids = Vec::new();
-            let mut round = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let shopper = shop.in_region(region);
-                let key = uuid::Uuid::now_v7().to_string();
-                let sku = &skus[(number + round) % skus.len()];
-                while !stop.load(Ordering::Relaxed) {
-                    if !shopper.put(sku, 1).await.is_ok_and(|answer| answer.status.is_success()) {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                    break;
-                }
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = shopper.order(CARDS[(number + round) % CARDS.len()], &key).await;
-                    let Ok(answer) = answer.and_then(crate::shop::Answer::good) else {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    };
-                    ids.extend(answer["order_id"].as_str().map(str::to_owned));
-                    placed.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
-                round += 1;
-            }
-            ids
-        }
-    };
-    join_all((0..8).map(shopper)).await.into_iter().flatten().collect()
-}
-
 /// Every acknowledged order is there, in both regions, has ended, and its money with it.
 async fn audit(market: &Market, ids: &[String]) -> Result<()> {
     let (shop, psp) = (market.shop().await?, market.process("global", "psp").await?.port);
@@ -118,7 +77,7 @@ async fn audit(market: &Market, ids: &[String]) -> Result<()> {
     }
     print(&format!("audited {} acknowledged orders: {shipped} shipped, {} cancelled", ids.len(), ids.len() - shipped));
     ensure!(shipped > 0, "something was sold");
-    Ok(())
+    market.verify(&[]).await
 }
 
 fn is_settled(order: &Value, charges: &[Value]) -> Result<()> {
@@ -130,14 +89,6 @@ fn is_settled(order: &Value, charges: &[Value]) -> Result<()> {
         ensure!(charges.iter().all(is_free), "a cancelled order holds no money: {order} {charges:?}");
     }
     Ok(())
-}
-
-async fn until(placed: &AtomicUsize, at_least: usize) {
-    let look = async || match placed.load(Ordering::Relaxed) {
-        count if count >= at_least => Ok(()),
-        count => Err(format!("{count} orders")),
-    };
-    eventually("traffic flows", HEALS_WITHIN, look).await;
 }
 
 pub(crate) async fn services_that_die_in_traffic_lose_no_order(market: &Market) -> Result<()> {
@@ -152,11 +103,10 @@ pub(crate) async fn services_that_die_in_traffic_lose_no_order(market: &Market) 
         ("global", "edge"),
     ];
     let shop = market.shop().await?;
-    let skus = vec![shop.any_sku().await?];
-    let (stop, placed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let traffic = Traffic::new(shop.clone(), vec![shop.any_sku().await?], None)?;
     let strike = async {
         for (number, (region, name)) in VICTIMS.into_iter().enumerate() {
-            until(&placed, 10 * (number + 1)).await;
+            traffic.until(10 * (number + 1)).await;
             kill(market.process(region, name).await?.pid)?;
             eventually("it was noticed", HEALS_WITHIN, async || match market.process(region, name).await {
                 Ok(process) if runs(&process) => Ok(()),
@@ -165,21 +115,21 @@ pub(crate) async fn services_that_die_in_traffic_lose_no_order(market: &Market) 
             .await;
         }
         healed(market).await;
-        until(&placed, placed.load(Ordering::Relaxed) + 10).await;
-        stop.store(true, Ordering::Relaxed);
+        traffic.until(traffic.placed() + 10).await;
+        traffic.stop();
         anyhow::Ok(())
     };
-    let (ids, struck) = tokio::join!(traffic(&shop, &skus, &stop, &placed), strike);
+    let (flowed, struck) = tokio::join!(traffic.flow(), strike);
     struck?;
-    audit(market, &ids).await
+    flowed?;
+    audit(market, &traffic.acknowledged()).await
 }
 
 pub(crate) async fn after_a_kill_of_everything_every_order_ends(market: &Market) -> Result<()> {
     let shop = market.shop().await?;
-    let skus = vec![shop.any_sku().await?];
-    let (stop, placed) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let traffic = Traffic::new(shop.clone(), vec![shop.any_sku().await?], None)?;
     let strike = async {
-        until(&placed, 40).await;
+        traffic.until(40).await;
         // The supervisor first: nobody is left to start anything again.
         let supervisor = market.status().await?["supervisor_pid"].as_i64().context("a supervisor")?;
         let processes = market.processes().await?;
@@ -187,7 +137,7 @@ pub(crate) async fn after_a_kill_of_everything_every_order_ends(market: &Market)
         for process in &processes {
             kill(process.pid)?;
         }
-        stop.store(true, Ordering::Relaxed);
+        traffic.stop();
         eventually("everything is dead", HEALS_WITHIN, async || match processes.iter().filter(|process| runs(process)).count() {
             0 => Ok(()),
             left => Err(format!("{left} processes")),
@@ -197,9 +147,10 @@ pub(crate) async fn after_a_kill_of_everything_every_order_ends(market: &Market)
         print(said.text.lines().find(|line| line.starts_with("ready in ")).unwrap_or("ready"));
         anyhow::Ok(())
     };
-    let (ids, struck) = tokio::join!(traffic(&shop, &skus, &stop, &placed), strike);
+    let (flowed, struck) = tokio::join!(traffic.flow(), strike);
     struck?;
-    audit(market, &ids).await
+    flowed?;
+    audit(market, &traffic.acknowledged()).await
 }
 
 pub(crate) async fn down_leaves_no_process_and_no_port(market: &Market) -> Result<()> {

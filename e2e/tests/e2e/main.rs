@@ -4,11 +4,14 @@
 mod browser;
 mod cli;
 mod collector;
+mod crash;
 mod faults;
 mod market;
 mod orders;
+mod promises;
 mod refusals;
 mod shop;
+mod shoppers;
 mod tools;
 
 use std::{process::ExitCode, sync::Arc};
@@ -35,7 +38,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 24] = tests![
+const TESTS: [Test; 27] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -56,8 +59,11 @@ const TESTS: [Test; 24] = tests![
     tools::one_trace_goes_from_the_request_to_the_event,
     browser::a_shopper_buys_and_sees_the_order_shipped_without_a_reload,
     browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
+    promises::verify_names_an_amount_held_behind_our_back,
+    promises::verify_misses_an_order_that_only_the_journal_knows,
     faults::a_region_that_is_gone_is_served_by_the_other,
     faults::services_that_die_in_traffic_lose_no_order,
+    crash::every_promise_is_kept_whatever_dies,
     faults::after_a_kill_of_everything_every_order_ends,
     faults::down_leaves_no_process_and_no_port,
 ];

@@ -102,6 +102,14 @@ impl Market {
         serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text))
     }
 
+    /// `verify`, which must find no broken promise. What it said is shown.
+    pub(crate) async fn verify(&self, arguments: &[&str]) -> Result<()> {
+        let said = self.backbone(&[&["verify"], arguments].concat()).await?;
+        print(&said.text);
+        ensure!(said.code == 0, "verify ended with {}", said.code);
+        Ok(())
+    }
+
     /// Every process that runs.
     pub(crate) async fn processes(&self) -> Result<Vec<Process>> {
         self.started().await?;
@@ -142,11 +150,20 @@ impl Market {
         if has_failed && let Ok(said) = self.backbone(&["logs", "-n", "15"]).await {
             print(&said.text);
         }
+        if has_failed && is_kept() {
+            return print(&format!("the market is left as it is: BACKBONE_HOME={} BACKBONE_PORT_SHIFT={PORT_SHIFT}", self.home.display()));
+        }
         match self.backbone(&["down", "--purge"]).await {
             Ok(Said { code: 0, .. }) => drop(std::fs::remove_dir_all(&self.home)),
             other => print(&format!("the market could not be ended: {other:?}")),
         }
     }
+}
+
+/// `E2E_KEEP=1` leaves a market in which a test failed, to be looked at.
+#[expect(clippy::disallowed_methods, reason = "said by whoever runs the suite")]
+fn is_kept() -> bool {
+    std::env::var_os("E2E_KEEP").is_some_and(|value| !value.is_empty())
 }
 
 /// Runs a command to its end; both outputs are one text.

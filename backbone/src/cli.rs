@@ -118,7 +118,7 @@ enum Command {
         /// How long what is under way may take to settle.
         #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
         wait: Duration,
-        /// The load generator's journal: one JSON object a line with `order_id`, `idempotency_key` and, if known, `region` and `total`.
+        /// The load generator's journal: one JSON object a line with `order_id`, `idempotency_key` and, if known, `region`, `total` and `ends`.
         #[arg(long)]
         journal: Option<PathBuf>,
         /// Judge only what is younger: a duration or an RFC 3339 time.

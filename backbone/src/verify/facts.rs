@@ -182,6 +182,8 @@ pub struct Acknowledged {
     pub region: Option<Region>,
     /// What it was said to cost, if noted.
     pub total: Option<Money>,
+    /// How it has to end, if its shopper was promised that.
+    pub ends: Option<State>,
 }
 
 /// What one region's database says.
@@ -197,6 +199,8 @@ pub struct Side {
     pub stock: Vec<Stock>,
     /// The ledger.
     pub books: Books,
+    /// By order: parts of its price that somebody asked us to give back; what a return or a saga gives back is not among them.
+    pub granted: HashMap<Uuid, i64>,
 }
 
 /// Everything but the spine, which is too much to be held.
@@ -224,14 +228,6 @@ impl Charge {
     }
 }
 
-impl Order {
-    /// What the shopper pays for it, now that it has ended.
-    #[must_use]
-    pub fn due(&self) -> i64 {
-        if self.state == State::Shipped { self.total.amount_minor } else { 0 }
-    }
-}
-
 impl Facts {
     /// One region's database.
     #[must_use]
@@ -250,6 +246,13 @@ impl Facts {
         let copies = Region::ALL.map(|region| (region, self.side(region).orders.get(&id)));
         let at_home = copies.iter().find_map(|(region, copy)| copy.filter(|order| order.home == *region));
         at_home.or_else(|| copies.iter().find_map(|(_, copy)| *copy))
+    }
+
+    /// What the shopper pays for an order, now that it has ended.
+    #[must_use]
+    pub fn due(&self, id: Uuid, order: &Order) -> i64 {
+        let granted: i64 = self.sides.iter().filter_map(|side| side.granted.get(&id)).sum();
+        if order.state == State::Shipped { order.total.amount_minor - granted } else { 0 }
     }
 
     /// Every order that is old enough to be judged, once, as [`Facts::order`] gives it.

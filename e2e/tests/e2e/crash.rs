@@ -105,7 +105,12 @@ async fn strike(market: &Market, traffic: &Traffic, seed: u64, length: Duration)
 fn report(traffic: &Traffic, kills: &BTreeMap<Part, usize>) {
     let list: Vec<_> = kills.iter().map(|(part, count)| format!("{}/{} {count}", part.region, part.name)).collect();
     print(&format!("kills: {} of {} parts: {}", kills.values().sum::<usize>(), kills.len(), list.join(", ")));
-    print(&format!("acknowledged: {} orders; {} were refused for good", traffic.placed(), traffic.refused()));
+    print(&format!(
+        "acknowledged: {} orders, {} cancels and returns; {} requests were refused for good",
+        traffic.placed(),
+        traffic.wishes(),
+        traffic.refused()
+    ));
     let per = |seconds| traffic.per(Duration::from_secs(seconds)).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     print(&format!("acknowledged per minute: {}; per 10 s: {}", per(60), per(10)));
 }

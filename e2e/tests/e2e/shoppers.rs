@@ -13,14 +13,20 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::eventually;
 use tokio::time::Instant;
 
-use crate::shop::{Answer, Shop};
+use crate::{
+    market::print,
+    shop::{Answer, Shop},
+};
 
 const SHOPPERS: usize = 8;
 const CARDS: [&str; 6] = ["tok_visa", "tok_visa", "tok_mastercard", "tok_visa", "tok_3ds", "tok_decline"];
+/// Most refusals that are shown.
+const SHOWN: usize = 5;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 /// So many orders are asked for again under their key after they were answered.
@@ -35,6 +41,8 @@ pub(crate) struct Traffic {
     has_to_stop: AtomicBool,
     placed: AtomicUsize,
     refused: AtomicUsize,
+    wishes: AtomicUsize,
+    has_wishes: bool,
     begun: Instant,
     journal: Mutex<Journal>,
 }
@@ -47,7 +55,8 @@ struct Journal {
 }
 
 impl Traffic {
-    /// Shoppers of these items. What is acknowledged is written to `journal`, as `backbone verify --journal` reads it.
+    /// Shoppers of these items. What is acknowledged is written to `journal`, as `backbone verify --journal` reads it; only then some change
+    /// their minds, and cancel or return what they ordered.
     pub(crate) fn new(shop: Shop, skus: Vec<String>, journal: Option<&Path>) -> Result<Self> {
         let file = journal.map(|path| File::create(path).with_context(|| format!("create {}", path.display()))).transpose()?;
         Ok(Self {
@@ -56,6 +65,8 @@ impl Traffic {
             has_to_stop: AtomicBool::new(false),
             placed: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
+            wishes: AtomicUsize::new(0),
+            has_wishes: file.is_some(),
             begun: Instant::now(),
             journal: Mutex::new(Journal { file, acknowledged: Vec::new() }),
         })
@@ -78,6 +89,11 @@ impl Traffic {
     /// How many were refused for good.
     pub(crate) fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// How many were cancelled or returned by their shopper.
+    pub(crate) fn wishes(&self) -> usize {
+        self.wishes.load(Ordering::Relaxed)
     }
 
     /// Waits until so many orders were acknowledged.
@@ -111,35 +127,69 @@ impl Traffic {
 
     async fn shopper(&self, number: usize) -> Result<()> {
         let region = if number.is_multiple_of(2) { "eu" } else { "us" };
+        let mut kept = None;
         for round in 0.. {
             if !self.goes_on() {
                 break;
             }
             let shopper = self.shop.in_region(region);
-            let key = uuid::Uuid::now_v7().to_string();
-            let sku = &self.skus[(number + round) % self.skus.len()];
-            while self.goes_on() && !shopper.put(sku, 1).await.is_ok_and(|answer| answer.status.is_success()) {
-                tokio::time::sleep(PAUSE).await;
+            let card = CARDS[(number + round) % CARDS.len()];
+            let Some(bought) = self.buy(&shopper, &self.skus[(number + round) % self.skus.len()], card).await else { continue };
+            self.note(&bought, region)?;
+            if round % ASK_AGAIN_EVERY == 0 {
+                let again = self.ask(|| shopper.order(card, &bought.key)).await;
+                let is_same = again.as_ref().is_none_or(|again| again["order_id"] == bought.id.as_str());
+                ensure!(is_same, "key {} was answered with order {}, then with {again:?}", bought.key, bought.id);
             }
-            let Some(order) = self.ask(&shopper, CARDS[(number + round) % CARDS.len()], &key).await else { continue };
-            self.note(&key, region, &order)?;
-            if round % ASK_AGAIN_EVERY == 0
-                && let Some(again) = self.ask(&shopper, CARDS[(number + round) % CARDS.len()], &key).await
-            {
-                ensure!(again["order_id"] == order["order_id"], "key {key} was answered with {order}, then with {again}");
+            // Now and then one is cancelled at once, and another sent back a while later.
+            match round % 8 {
+                _ if !self.has_wishes => {}
+                1 => self.wish(&shopper, &bought, "cancel", "cancelled").await?,
+                2 => kept = Some((shopper, bought)),
+                7 => {
+                    if let Some((shopper, bought)) = kept.take() {
+                        self.wish(&shopper, &bought, "return", "returned").await?;
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// Orders what is in the cart: again and again until there is an answer. `None` when it is refused for good, or traffic ends before.
-    async fn ask(&self, shopper: &Shop, card: &str, key: &str) -> Option<Value> {
+    /// Puts a piece into the cart and orders it.
+    async fn buy(&self, shopper: &Shop, sku: &str, card: &str) -> Option<Bought> {
+        let key = uuid::Uuid::now_v7().to_string();
+        self.ask(|| shopper.put(sku, 1)).await?;
+        let order = self.ask(|| shopper.order(card, &key)).await?;
+        Some(Bought { id: order["order_id"].as_str()?.to_owned(), key, total: order["total"].clone() })
+    }
+
+    /// Wants an order to end otherwise. What is accepted has to come true; what is refused, because it is too late or too early, need not.
+    async fn wish(&self, shopper: &Shop, bought: &Bought, verb: &str, ends: &str) -> Result<()> {
+        let (path, key) = (format!("/api/orders/{}/{verb}", bought.id), uuid::Uuid::now_v7().to_string());
+        let send = || shopper.send(shopper.request(Method::POST, &path).header("Idempotency-Key", &key));
         while self.goes_on() {
-            match shopper.order(card, key).await {
+            match send().await {
+                Ok(answer) if answer.status.is_success() => {
+                    self.wishes.fetch_add(1, Ordering::Relaxed);
+                    return self.write(&json!({ "order_id": bought.id, "idempotency_key": bought.key, "ends": ends }));
+                }
+                Ok(answer) if answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS => return Ok(()),
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request again and again until there is an answer. `None` when it is refused for good, or traffic ends before.
+    async fn ask<F: Future<Output = Result<Answer>>>(&self, send: impl Fn() -> F) -> Option<Value> {
+        while self.goes_on() {
+            match send().await {
                 Ok(answer) if answer.status.is_success() => return Some(answer.body),
                 Ok(answer) if is_final(&answer) => {
-                    if self.refused.fetch_add(1, Ordering::Relaxed) < 5 {
-                        crate::market::print(&format!("refused for good: {} {}", answer.status, answer.body));
+                    if self.refused.fetch_add(1, Ordering::Relaxed) < SHOWN {
+                        print(&format!("refused for good: {} {}", answer.status, answer.body));
                     }
                     return None;
                 }
@@ -149,18 +199,27 @@ impl Traffic {
         None
     }
 
-    fn note(&self, key: &str, region: &str, order: &Value) -> Result<()> {
-        let id = order["order_id"].as_str().with_context(|| format!("an order has an id: {order}"))?;
+    fn note(&self, bought: &Bought, region: &str) -> Result<()> {
+        let Bought { id, key, total } = bought;
+        self.write(&json!({ "order_id": id, "idempotency_key": key, "region": region, "total": total }))?;
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &mut journal.file {
-            let line = json!({ "order_id": id, "idempotency_key": key, "region": region, "total": order["total"] });
-            writeln!(file, "{line}").context("write the journal")?;
-        }
-        journal.acknowledged.push((id.to_owned(), self.begun.elapsed()));
+        journal.acknowledged.push((id.clone(), self.begun.elapsed()));
         drop(journal);
         self.placed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+
+    fn write(&self, line: &Value) -> Result<()> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}")).context("write the journal")
+    }
+}
+
+/// An order that was acknowledged.
+struct Bought {
+    id: String,
+    key: String,
+    total: Value,
 }
 
 /// A refusal that no repeat will change: the request is at fault, not the market's state.

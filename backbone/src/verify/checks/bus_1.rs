@@ -216,7 +216,7 @@ pub struct Hears {
     pub schema: &'static str,
     /// Its name in the inbox.
     pub consumer: &'static str,
-    /// Topics, each with the kinds that it applies; all of them when empty.
+    /// Topics, each with the kinds that it must apply.
     pub from: &'static [(&'static str, &'static [&'static str])],
     /// What it keeps.
     pub mark: Mark,
@@ -251,9 +251,6 @@ impl Consumer {
     /// Takes a message of a topic.
     pub fn message(&mut self, topic: &str, message: &Message) {
         let Some((topic, kinds)) = self.hears.from.iter().find(|(heard, _)| *heard == topic) else { return };
-        if !kinds.is_empty() && !kinds.contains(&&*message.kind) {
-            return;
-        }
         let id = match self.hears.mark {
             Mark::Event => Some(message.event_id),
             Mark::Key => message.key.parse().ok(),
@@ -261,7 +258,9 @@ impl Consumer {
         let Some(id) = id else { return };
         match self.applied.get_mut(&id) {
             Some(is_heard) => *is_heard = true,
-            None if self.span.judges(message.event_id) => drop(self.missing.insert(id, (*topic, message.at))),
+            None if kinds.contains(&&*message.kind) && self.span.judges(message.event_id) => {
+                self.missing.insert(id, (*topic, message.at));
+            }
             None => {}
         }
     }

@@ -60,7 +60,7 @@ fn acknowledged(facts: &Facts, findings: &mut Findings) {
         return;
     }
     let mut keys: HashMap<Uuid, &str> = HashMap::new();
-    for Acknowledged { order_id, key, region, total } in &facts.journal {
+    for Acknowledged { order_id, key, region, total, ends } in &facts.journal {
         if keys.insert(*order_id, key).is_some_and(|earlier| earlier != &**key) {
             findings.broken(ORDER_1, subject(*order_id), "was acknowledged under two keys");
         }
@@ -73,6 +73,9 @@ fn acknowledged(facts: &Facts, findings: &mut Findings) {
         }
         if total.is_some_and(|total| total != order.total) {
             findings.broken(ORDER_1, subject(*order_id), "costs something else than was acknowledged");
+        }
+        if let Some(ends) = ends.filter(|ends| order.state.is_final() && *ends != order.state) {
+            findings.broken(ORDER_1, subject(*order_id), format!("is {} and was to end {}", order.state.as_str(), ends.as_str()));
         }
         if !facts.is_judged(order.placed_at) && !order.state.is_final() {
             findings.unsettled(ORDER_1, subject(*order_id), format!("was acknowledged and is still {}", order.state.as_str()));

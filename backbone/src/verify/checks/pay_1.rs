@@ -27,9 +27,9 @@ pub fn check(facts: &Facts, findings: &mut Findings) {
     let mut money: BTreeMap<&'static str, i64> = BTreeMap::new();
     for (id, order) in facts.orders().filter(|(_, order)| order.state.is_final()) {
         let list = facts.charges.get(&id).map_or(&[][..], Vec::as_slice);
-        ended(id, order, list, findings);
+        ended(facts, id, order, list, findings);
         let kept: i64 = list.iter().map(Charge::kept).sum();
-        *money.entry("minor units due").or_default() += order.due();
+        *money.entry("minor units due").or_default() += facts.due(id, order);
         *money.entry("minor units taken").or_default() += kept;
     }
     findings.looked_at(PAY_1, "charges", charges);
@@ -37,7 +37,7 @@ pub fn check(facts: &Facts, findings: &mut Findings) {
 }
 
 /// An order ends after its money has moved, and orders were read before the provider: there is nothing to wait for.
-fn ended(id: Uuid, order: &Order, charges: &[Charge], findings: &mut Findings) {
+fn ended(facts: &Facts, id: Uuid, order: &Order, charges: &[Charge], findings: &mut Findings) {
     let subject = || format!("order {id}");
     let state = order.state.as_str();
     let held: i64 = charges.iter().map(|charge| charge.held).sum();
@@ -48,7 +48,7 @@ fn ended(id: Uuid, order: &Order, charges: &[Charge], findings: &mut Findings) {
         findings.broken(PAY_1, subject(), "was charged in another currency");
     }
     let kept: i64 = charges.iter().map(Charge::kept).sum();
-    let due = order.due();
+    let due = facts.due(id, order);
     if kept != due {
         findings.broken(PAY_1, subject(), format!("is {state}: {due} {} are due, {kept} were taken", order.total.currency));
     }

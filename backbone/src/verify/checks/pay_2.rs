@@ -12,8 +12,8 @@ use crate::verify::{
     finding::Findings,
 };
 
-/// The account of what the provider owes us.
-const PSP: &str = "psp";
+/// The account of what the provider owes us, by its names of then and now.
+const PSP: [&str; 2] = ["psp", "psp_receivable"];
 /// What moves an order's money at the provider; settlements, fees and the like do not.
 const OURS: [&str; 2] = ["capture", "refund"];
 const THE_BANKS: &str = "chargeback";
@@ -21,12 +21,12 @@ const THE_BANKS: &str = "chargeback";
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The order.
-    pub order_id: Uuid,
-    /// What it was entered for, e.g. `capture`; entries of one order and group balance.
+    /// The order; none for a settlement.
+    pub order_id: Option<Uuid>,
+    /// What it was entered for, e.g. `capture`.
     pub cause: String,
-    /// Tells apart several of one cause.
-    pub group: String,
+    /// Tells apart several of one cause and order. Together they are a group, which balances.
+    pub source: String,
     /// Which account.
     pub account: String,
     /// Minor units.
@@ -40,7 +40,7 @@ pub struct Entry {
 pub struct Books {
     entries: usize,
     sums: BTreeMap<Currency, i128>,
-    open_groups: HashMap<(Uuid, String, Currency), i128>,
+    open_groups: HashMap<(Option<Uuid>, String, Currency), i128>,
     orders: HashMap<Uuid, Movement>,
 }
 
@@ -58,15 +58,15 @@ impl Books {
     pub fn enter(&mut self, entry: Entry) {
         self.entries += 1;
         *self.sums.entry(entry.currency).or_default() += i128::from(entry.amount);
-        if entry.account == PSP {
-            let order = self.orders.entry(entry.order_id).or_default();
+        if let Some(order_id) = entry.order_id.filter(|_| PSP.contains(&&*entry.account)) {
+            let order = self.orders.entry(order_id).or_default();
             if OURS.contains(&&*entry.cause) {
                 order.kept += entry.amount;
             } else if entry.cause == THE_BANKS {
                 order.charged_back -= entry.amount;
             }
         }
-        let group = (entry.order_id, format!("{} {}", entry.cause, entry.group), entry.currency);
+        let group = (entry.order_id, format!("{} {}", entry.cause, entry.source), entry.currency);
         let sum = self.open_groups.entry(group.clone()).or_default();
         *sum += i128::from(entry.amount);
         if *sum == 0 {
@@ -84,7 +84,8 @@ pub fn check(facts: &Facts, findings: &mut Findings) {
             findings.broken(PAY_2, format!("ledger of {region}"), format!("is off by {sum} {currency}"));
         }
         for ((id, cause, currency), sum) in &books.open_groups {
-            findings.broken(PAY_2, format!("order {id}"), format!("its {} is off by {sum} {currency}", cause.trim_end()));
+            let subject = id.map_or_else(|| format!("ledger of {region}"), |id| format!("order {id}"));
+            findings.broken(PAY_2, subject, format!("its {} is off by {sum} {currency}", cause.trim_end()));
         }
     }
     let mut compared = 0;

@@ -90,6 +90,7 @@ fn order_1_holds_the_market_to_its_acknowledgements() {
         let again = facts.journal[0].clone();
         facts.journal.push(crate::verify::facts::Acknowledged { key: "another".into(), ..again });
     });
+    broken(ORDER_1, "is shipped and was to end cancelled", |facts| facts.journal[0].ends = Some(State::Cancelled));
     broken(ORDER_1, "by another region", |facts| facts.journal[0].region = Some(Region::Us));
     broken(ORDER_1, "costs something else", |facts| facts.journal[0].total = Some(money::Money::new(1, EUR)));
     unsettled(ORDER_1, "was acknowledged and is still placed", |facts| {
@@ -129,6 +130,20 @@ fn pay_1_counts_the_money_of_each_order() {
 }
 
 #[test]
+fn pay_1_knows_of_parts_that_were_given_back() {
+    let mut facts = market(&ENDS);
+    facts.side_mut(Region::Eu).granted.insert(order_id(0), 300);
+    charge(&mut facts, 0).refunded = 300;
+    for (account, amount) in [("psp_receivable", -300), ("refunds", 300)] {
+        facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "refund", account, amount));
+    }
+    assert_eq!(wrong(&facts), []);
+    broken(PAY_1, "700 EUR are due, 1000 were taken", |facts| {
+        facts.side_mut(Region::Eu).granted.insert(order_id(0), 300);
+    });
+}
+
+#[test]
 fn pay_2_adds_up_the_ledger_and_compares_it() {
     broken(PAY_2, "ledger of eu is off by 5 EUR", |facts| facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "fee", "bank", 5)));
     broken(PAY_2, "its fee is off by 5 EUR", |facts| facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "fee", "bank", 5)));
@@ -165,7 +180,7 @@ fn stock_1_adds_up_every_unit() {
     broken(STOCK_1, "0 are reserved, reservations say 2", stock(|stock| stock.reserved_by_lines = 2));
     broken(STOCK_1, "are not 100", stock(|stock| stock.on_hand += 1));
     broken(STOCK_1, "a count is below zero", stock(|stock| stock.on_hand = -1));
-    broken(STOCK_1, "301 are sold or reserved of 200", |facts| {
+    broken(STOCK_1, "302 are sold or reserved of 200", |facts| {
         // The other region's stock does not save it.
         facts.side_mut(Region::Us).stock[0].sold = 300;
     });

@@ -23,7 +23,7 @@ pub(in crate::verify) fn order_id(number: u32) -> Uuid {
 }
 
 pub(in crate::verify) fn entry(order_id: Uuid, cause: &str, account: &str, amount: i64) -> Entry {
-    Entry { order_id, cause: cause.to_owned(), group: String::new(), account: account.to_owned(), amount, currency: EUR }
+    Entry { order_id: Some(order_id), cause: cause.to_owned(), source: String::new(), account: account.to_owned(), amount, currency: EUR }
 }
 
 /// Orders that ended so, one unit of one SKU each, alternately at home in eu and us.
@@ -48,7 +48,13 @@ fn add(facts: &mut Facts, number: u32, state: State) {
     for region in Region::ALL {
         facts.side_mut(region).orders.insert(id, order.clone());
     }
-    facts.journal.push(Acknowledged { order_id: id, key: format!("key-{number}").into(), region: Some(home), total: Some(total) });
+    facts.journal.push(Acknowledged {
+        order_id: id,
+        key: format!("key-{number}").into(),
+        region: Some(home),
+        total: Some(total),
+        ends: None,
+    });
     let side = facts.side_mut(home);
     side.keys.push(Key { digest: i64::from(number), order_id: id });
     let hold = if state.is_sold() { Hold::Committed } else { Hold::Released };

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! {"order_id": "0199…", "idempotency_key": "…", "region": "eu", "total": {"amount_minor": 1999, "currency": "EUR"}}
+//! {"order_id": "0199…", "idempotency_key": "…", "ends": "cancelled"}
 //! ```
+//! The second line says that the shopper's cancel was accepted.
 
 use std::{
     fs::File,
@@ -15,7 +17,7 @@ use money::Money;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::verify::facts::Acknowledged;
+use crate::verify::facts::{Acknowledged, State};
 
 #[derive(Deserialize)]
 struct Line {
@@ -23,6 +25,7 @@ struct Line {
     idempotency_key: String,
     region: Option<String>,
     total: Option<Total>,
+    ends: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -45,10 +48,11 @@ pub fn read(path: &Path) -> Result<Vec<Acknowledged>> {
 }
 
 fn parse(line: &str) -> Result<Acknowledged> {
-    let Line { order_id, idempotency_key, region, total } = serde_json::from_str(line)?;
+    let Line { order_id, idempotency_key, region, total, ends } = serde_json::from_str(line)?;
     let total = total.map(|Total { amount_minor, currency }| anyhow::Ok(Money::new(amount_minor, currency.parse()?)));
     let region = region.map(|region| region.parse()).transpose()?;
-    Ok(Acknowledged { order_id, key: idempotency_key.into(), region, total: total.transpose()? })
+    let ends = ends.map(|state| State::of(&state, false).with_context(|| format!("an order never ends '{state}'"))).transpose()?;
+    Ok(Acknowledged { order_id, key: idempotency_key.into(), region, total: total.transpose()?, ends })
 }
 
 #[cfg(test)]
@@ -65,10 +69,12 @@ mod tests {
             r#"{{"order_id":"{id}","idempotency_key":"k","region":"us","total":{{"amount_minor":5,"currency":"EUR"}},"at":"now"}}"#
         );
         let total = Some(Money::new(5, Currency::EUR));
-        let expected = Acknowledged { order_id: id, key: "k".into(), region: Some(Region::Us), total };
+        let expected = Acknowledged { order_id: id, key: "k".into(), region: Some(Region::Us), total, ends: None };
         assert_eq!(parse(&full).unwrap(), expected);
         let short = parse(&format!(r#"{{"order_id":"{id}","idempotency_key":"k"}}"#)).unwrap();
         assert_eq!(short, Acknowledged { region: None, total: None, ..expected });
+        let ends = parse(&format!(r#"{{"order_id":"{id}","idempotency_key":"k","ends":"returned"}}"#)).unwrap();
+        assert_eq!(ends.ends, Some(State::Returned));
         for bad in ["", "{}", r#"{"order_id":"7","idempotency_key":"k"}"#] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -46,7 +46,14 @@ const STOCK: &str = "
         SELECT sku, sum(quantity) FILTER (WHERE state = 'reserved') AS reserved, sum(quantity) FILTER (WHERE state = 'committed') AS sold
         FROM inventory.reservation_lines JOIN inventory.reservations USING (order_id) GROUP BY sku) l USING (sku)";
 
-const LEDGER: &str = "SELECT order_id, cause, account, amount_minor, currency FROM payment.ledger_entries";
+const LEDGER: &str = "
+    SELECT order_id, cause, coalesce(to_jsonb(entry) ->> 'source_id', '') AS source, account, amount_minor, currency
+    FROM payment.ledger_entries entry";
+
+/// The saga's own refund, of the whole, has the key `<order>/refund`.
+const GRANTED: &str = "
+    SELECT order_id, sum(amount_minor)::bigint FROM payment.refunds
+    WHERE refund_id IS NOT NULL AND key <> order_id || '/refund' GROUP BY order_id";
 
 #[derive(FromRow)]
 struct OrderRow {
@@ -87,8 +94,9 @@ struct StockRow {
 
 #[derive(FromRow)]
 struct EntryRow {
-    order_id: Uuid,
+    order_id: Option<Uuid>,
     cause: String,
+    source: String,
     account: String,
     amount_minor: i64,
     currency: String,
@@ -110,6 +118,7 @@ impl Snapshot {
             reservations: self.reservations().await.context("reservations")?,
             stock: self.stock().await.context("stock")?,
             books: self.ledger().await.context("the ledger")?,
+            granted: self.granted().await.context("refunds")?,
         })
     }
 
@@ -155,10 +164,20 @@ impl Snapshot {
     async fn ledger(&mut self) -> Result<Books> {
         let mut rows = sqlx::query_as::<_, EntryRow>(LEDGER).fetch(&mut self.0);
         let mut books = Books::default();
-        while let Some(EntryRow { order_id, cause, account, amount_minor, currency }) = rows.try_next().await? {
+        while let Some(EntryRow { order_id, cause, source, account, amount_minor, currency }) = rows.try_next().await? {
             let currency: Currency = currency.parse()?;
-            books.enter(Entry { order_id, cause, group: String::new(), account, amount: amount_minor, currency });
+            books.enter(Entry { order_id, cause, source, account, amount: amount_minor, currency });
         }
         Ok(books)
+    }
+
+    /// Nothing in a market of before there were refunds of parts.
+    async fn granted(&mut self) -> Result<HashMap<Uuid, i64>> {
+        let has_refunds: bool = sqlx::query_scalar("SELECT to_regclass('payment.refunds') IS NOT NULL").fetch_one(&mut self.0).await?;
+        if !has_refunds {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(Uuid, i64)> = sqlx::query_as(GRANTED).fetch_all(&mut self.0).await?;
+        Ok(rows.into_iter().collect())
     }
 }

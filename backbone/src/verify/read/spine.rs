@@ -37,8 +37,9 @@ const HEARD: [Hears; 3] = [
     // The shop may be faster than the event, so the inbox has the order.
     Hears { schema: "cart", consumer: "check out", from: &[(ORDER_EVENTS, &["order.placed"])], mark: Mark::Key },
     Hears { schema: "inventory", consumer: "inventory", from: &[(ORDER_EVENTS, &["order.shipped", "order.cancelled"])], mark: Mark::Event },
-    Hears { schema: "order", consumer: "order", from: &[(PAYMENT_EVENTS, &[])], mark: Mark::Event },
+    Hears { schema: "order", consumer: "order", from: &[(PAYMENT_EVENTS, &SETTLED)], mark: Mark::Event },
 ];
+const SETTLED: [&str; 4] = ["payment.requires_action", "payment.authorized", "payment.declined", "payment.voided"];
 
 /// Reads one region's spine.
 pub(super) struct Reader<'a> {

@@ -13,8 +13,9 @@ use crate::{
     home::Home,
     logs,
     output::{line, problem},
+    payments,
     plan::{MAX_SHIFT, Plan, Ports},
-    status, up,
+    psp, spine, status, up,
     verify::{self, Since},
 };
 
@@ -126,6 +127,41 @@ enum Command {
         since: Option<Since>,
         /// Print JSON.
         #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show and set how the payment provider behaves: slow, declining, silent after the money moved, down; list its charges.
+    #[command(after_help = "Examples:\n  backbone psp show\n  backbone psp set --latency 200ms --decline 5% --timeout-after 2%\n  \
+                            backbone psp set --down\n  backbone psp reset\n  backbone psp charges --json\n  backbone psp chargeback ch_0193a0b0…")]
+    Psp {
+        #[command(subcommand)]
+        action: psp::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Compare the ledgers of both regions with the payment provider's list, and show their balances.
+    #[command(after_help = "Examples:\n  backbone payments reconcile\n  backbone payments balances --json")]
+    Payments {
+        #[command(subcommand)]
+        action: payments::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Look at the Kafka spine: topics, lag, events; replay or drop dead letters.
+    #[command(after_help = "Examples:\n  backbone spine lag\n  backbone spine tail order.events --from-beginning -n 5\n  \
+                            backbone spine dlq list\n  backbone spine dlq replay --all-of eu")]
+    Spine {
+        #[command(subcommand)]
+        action: spine::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
         json: bool,
         #[command(flatten)]
         place: At,
@@ -254,6 +290,9 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Verify { wait, journal, since, json, place } => {
             verify::run(&Home::at(&place.home)?, &verify::Options { wait, journal, since, json }).await
         }
+        Command::Psp { action, json, place } => psp::run(&Home::at(&place.home)?, action, json).await,
+        Command::Payments { action, json, place } => payments::run(&Home::at(&place.home)?, &action, json).await,
+        Command::Spine { action, json, place } => spine::run(&Home::at(&place.home)?, action, json).await,
         Command::Doctor { json, start } => {
             let home = Home::at(&start.place.home)?;
             let options = start.options()?;

@@ -6,8 +6,8 @@
 //! | [`fetch`] | engines into the download cache, checked against `backbone.lock` |
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
-//! | [`home`], [`state`], [`process`] | files, the state others read, `/proc` |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`] | the commands |
+//! | [`home`], [`state`], [`process`], [`sources`] | files, the state others read, `/proc`, where the engines are |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`spine`] | the commands |
 
 pub mod catalog;
 pub mod cli;
@@ -22,11 +22,15 @@ pub mod jobs;
 pub mod logs;
 pub mod mirror;
 pub mod output;
+pub mod payments;
 pub mod plan;
 pub mod preflight;
 pub mod probe;
 pub mod process;
+pub mod psp;
 pub mod seed;
+pub mod sources;
+pub mod spine;
 pub mod state;
 pub mod status;
 pub mod supervisor;

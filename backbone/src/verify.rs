@@ -25,13 +25,14 @@ use tokio::time::{Instant, sleep};
 use self::{
     facts::{Acknowledged, Millis},
     finding::Findings,
-    read::{Scope, Sources},
+    read::Scope,
     report::Verdict,
 };
 use crate::{
     exit::Exit,
     home::Home,
     output::{problem, seconds},
+    sources::Sources,
 };
 
 /// Between two looks; longer when a look takes long.

@@ -57,7 +57,12 @@ impl Kafka {
             let ended = this.process.try_wait();
             assert!(matches!(ended, Ok(None)), "kafka ended ({ended:?}):\n{}", keeper::tail(&this.log));
             tokio::net::TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
-            spine::topics::ensure(&address, 1).await.map_err(|error| format!("{error:?}"))
+            spine::topics::ensure(&address, 1).await.map_err(|error| format!("{error:?}"))?;
+            // A topic is there a moment before its partitions have their leader.
+            for topic in spine::topics::ALL {
+                Tail::open(address.clone(), topic, BTreeMap::new()).await.map_err(|error| format!("{error:?}"))?;
+            }
+            Ok::<_, String>(())
         })
         .await;
         this
@@ -68,9 +73,8 @@ impl Kafka {
     ///
     /// # Panics
     /// When the broker does not take it.
-    #[expect(clippy::disallowed_methods, reason = "a stranger to crates/spine, so that its consumers do not only understand its own relay")]
     pub async fn publish(&self, event: &Event) {
-        let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", self.address()).create().expect("a producer");
+        let producer = self.producer();
         let id = event.id.to_string();
         let attributes = [("ce_specversion", "1.0"), ("ce_id", id.as_str()), ("ce_source", "/market/eu/test"), ("ce_type", event.kind)];
         let headers =
@@ -78,6 +82,22 @@ impl Kafka {
         let record = FutureRecord::to(event.topic).key(&event.key).payload(&event.payload).headers(headers);
         let sent = producer.send(record, Timeout::After(Duration::from_secs(10))).await;
         sent.unwrap_or_else(|(error, _)| panic!("publish to {}: {error}", event.topic));
+    }
+
+    /// Publishes what is none of ours: no headers at all.
+    ///
+    /// # Panics
+    /// When the broker does not take it.
+    pub async fn publish_raw(&self, topic: &str, key: &str, payload: &[u8]) {
+        let producer = self.producer();
+        let sent = producer.send(FutureRecord::to(topic).key(key).payload(payload), Timeout::After(Duration::from_secs(10))).await;
+        sent.unwrap_or_else(|(error, _)| panic!("publish to {topic}: {error}"));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a stranger to crates/spine, so that its consumers do not only understand its own relay")]
+    fn producer(&self) -> FutureProducer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address()).set("message.timeout.ms", "20000").create().expect("a producer")
     }
 
     /// Everything that `topic` holds now.

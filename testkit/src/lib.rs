@@ -19,6 +19,7 @@ mod parts;
 mod ports;
 mod postgres;
 mod running;
+mod temporal;
 
 pub use eventually::eventually;
 pub use kafka::Kafka;
@@ -26,3 +27,4 @@ pub use keeper::fresh_folder;
 pub use ports::{free_port, nowhere};
 pub use postgres::{Postgres, postgres};
 pub use running::Running;
+pub use temporal::Temporal;

@@ -23,11 +23,14 @@ use crate::{eventually, free_port, keeper, parts};
 const OWNERS: [&str; 4] = ["cart", "inventory", "payment", "order"];
 const PASSWORD: &str = "test";
 
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 11] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "wal_level=logical",
     "max_connections=300",
+    // Each service that a test starts makes a slot for its outbox.
+    "max_replication_slots=200",
+    "max_wal_senders=200",
     "shared_buffers=64MB",
     "jit=off",
     // What a crash of the machine would lose is of no use to anybody; a crash of the server loses nothing.
@@ -82,7 +85,7 @@ impl Postgres {
         let mut connection = eventually("postgres answers", Duration::from_secs(30), async || this.probe().await).await;
         for role in OWNERS {
             let role_sql = format!(
-                "CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD}';
+                "CREATE ROLE \"{role}\" LOGIN REPLICATION PASSWORD '{PASSWORD}';
                  ALTER ROLE \"{role}\" SET search_path = \"{role}\";
                  ALTER ROLE \"{role}\" SET synchronous_commit = local"
             );

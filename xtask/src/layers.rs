@@ -3,7 +3,7 @@
 //! ```text
 //! L0 pure       ids money crdt promises                           no tokio, sqlx, tonic, clock, randomness
 //! L1 contract   proto
-//! L2 mechanism  config telemetry rpc store spine cdc lease        each may use those to its left
+//! L2 mechanism  config telemetry rpc store cdc spine lease        each may use those to its left
 //! L3 services   services/* engines/*                              never one another
 //! L4 tools      backbone testkit sim e2e xtask                    each may use those to its left
 //! ```
@@ -35,13 +35,13 @@ struct Layer {
     peers: Peers,
 }
 
-/// The lowest first. `crdt`, `cdc`, `lease`, `engines`, `sim` and `e2e` have their place before they exist.
+/// The lowest first. `crdt`, `lease`, `engines`, `sim` and `e2e` have their place before they exist.
 const LAYERS: [Layer; 5] = [
     Layer { name: "L0 pure", members: &["crates/ids", "crates/money", "crates/crdt", "crates/promises"], peers: Peers::Left },
     Layer { name: "L1 contract", members: &["crates/proto"], peers: Peers::None },
     Layer {
         name: "L2 mechanism",
-        members: &["crates/config", "crates/telemetry", "crates/rpc", "crates/store", "crates/spine", "crates/cdc", "crates/lease"],
+        members: &["crates/config", "crates/telemetry", "crates/rpc", "crates/store", "crates/cdc", "crates/spine", "crates/lease"],
         peers: Peers::Left,
     },
     Layer { name: "L3 services", members: &["services/*", "engines/*"], peers: Peers::None },

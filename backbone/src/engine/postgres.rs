@@ -109,6 +109,8 @@ pub(super) fn launch(context: &Context, part: &Part) -> Launch {
         "shared_buffers=64MB",
         "max_wal_size=512MB",
         "max_slot_wal_keep_size=2GB",
+        // How soon the server gives up a reader that is gone without a word, so that the next one may have its slot.
+        "wal_sender_timeout=15s",
         // Two regions' subscriptions and the relays: the defaults (10 slots, 4 apply workers) are too few.
         "max_wal_senders=32",
         "max_replication_slots=32",

@@ -37,6 +37,8 @@ pub struct Base {
     pub admin: SocketAddr,
     /// How long running calls may take to end after a signal.
     pub drain_timeout: Duration,
+    /// Which of the service's replicas in its region this is.
+    pub instance: String,
 }
 
 /// What a service brings to be run as a process.
@@ -84,6 +86,12 @@ impl Process {
                 shutdown.cancel();
             }
         });
+    }
+
+    /// Which of the service's replicas in its region this is: the same name after a restart.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.base.instance
     }
 
     /// Serves `router` and the admin port until shutdown, then drains.
@@ -212,6 +220,7 @@ pub fn main<S: Service>() -> ExitCode {
         listen: reader.parsed("LISTEN_ADDR", &format!("127.0.0.1:{}", S::PORT)),
         admin: reader.parsed("ADMIN_ADDR", &format!("127.0.0.1:{}", S::PORT + 500)),
         drain_timeout: reader.duration("DRAIN_TIMEOUT", "8s"),
+        instance: reader.text("INSTANCE", "0"),
     };
     let telemetry = telemetry::Options {
         service: S::NAME,

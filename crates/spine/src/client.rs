@@ -23,25 +23,42 @@ fn base(bootstrap: &str) -> ClientConfig {
 /// A producer that neither loses, repeats nor reorders within a partition.
 pub(crate) fn producer(bootstrap: &str) -> ClientConfig {
     let mut config = base(bootstrap);
-    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1").set("message.timeout.ms", "30000");
+    // A message never times out in the client: one that did would let those behind it overtake it.
+    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1").set("message.timeout.ms", "0");
     config
 }
 
-/// A member of `group` that commits only what was handled.
-pub(crate) fn consumer(bootstrap: &str, group: &str) -> ClientConfig {
+/// A member of `group` that commits only what was handled. A member that comes back under its name within the session time finds its
+/// partitions as it left them; others keep working while partitions move.
+pub(crate) fn consumer(bootstrap: &str, group: &str, member: &str) -> ClientConfig {
     let mut config = base(bootstrap);
     config
         .set("group.id", group)
+        .set("group.instance.id", member)
+        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.offset.store", "false")
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
-        .set("session.timeout.ms", "6000")
+        .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "1500")
         .set("fetch.wait.max.ms", "50")
         .set("queued.max.messages.kbytes", "4096")
         .set("topic.metadata.refresh.interval.ms", "30000");
+    config
+}
+
+/// A reader outside any group.
+pub(crate) fn reader(bootstrap: &str) -> ClientConfig {
+    let mut config = base(bootstrap);
+    config
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "50")
+        .set("queued.max.messages.kbytes", "4096");
     config
 }
 

@@ -1,22 +1,25 @@
 //! The Kafka spine.
 //!
 //! ```text
-//!  service's transaction        Relay                    Consumer
-//!  row + outbox row  ── poll ──> produce (idempotent) ──> handler's transaction: inbox row + effect
-//!                                key = aggregate id       a poison message goes to <topic>.dlq with its cause
+//!  service's transaction      relay                     Consumer
+//!  row + outbox row ── WAL ──> produce (idempotent) ──> one transaction: effects, inbox rows, offset
+//!                              key = aggregate id       what cannot be applied goes to <topic>.dlq with its cause
 //! ```
 
 mod client;
 mod consumer;
 mod delivery;
+pub mod inspect;
+pub mod letters;
+mod read;
 mod relay;
 mod tail;
 pub mod topics;
 
 pub use client::ping;
-pub use consumer::{Consumer, Handler, Refusal};
-pub use delivery::{Delivery, Malformed};
-pub use relay::{Relay, Wake, publish};
+pub use consumer::{Applied, Consumer, Handler, InDatabase, Listener, Outside, Refusal, Sink};
+pub use delivery::{Again, Delivery, Malformed, Received};
+pub use relay::{Outbox, publish};
 pub use tail::Tail;
 
 /// Why the spine cannot be used.
@@ -36,7 +39,13 @@ pub enum Error {
         /// Kafka's reason.
         code: rdkafka::types::RDKafkaErrorCode,
     },
-    /// The outbox could not be read or marked.
-    #[error("read the outbox")]
-    Outbox(#[from] sqlx::Error),
+    /// The outbox could not be read from the WAL.
+    #[error("read the outbox's changes")]
+    Changes(#[from] cdc::Error),
+    /// The database did not do what was asked.
+    #[error("use the database")]
+    Database(#[from] sqlx::Error),
+    /// The database has not answered.
+    #[error("the database has not answered for {0:.0?}")]
+    Patience(std::time::Duration),
 }

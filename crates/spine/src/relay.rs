@@ -1,199 +1,226 @@
-//! Publishes the outbox: in order per key, at least once.
+//! Publishes the outbox: in commit order, at least once.
 //!
-//! Ids of one key grow in commit order (the writer holds the aggregate's row lock), so publishing the unsent rows by id keeps each
-//! key's order. Rows are marked, never skipped by a high watermark, so a row that commits late is not lost.
+//! ```text
+//!  outbox rows ──> WAL ──> slot ──> Relay ──> producer ──> Kafka
+//!                           ^ confirmed only when Kafka ────┘
+//!                             has acknowledged all before it
+//! ```
+//! The slot decodes commits in their order and gives again what was not confirmed, so a relay that dies loses nothing and says a little twice.
+//! When Kafka is away the slot keeps the WAL, requests go on, and the lag is a metric. When the server has thrown the slot away (it does so at
+//! `max_slot_wal_keep_size`, before the disk is full), the relay makes a new one and publishes from the table what may be missing.
 
-use std::{sync::Arc, time::Duration};
+mod event;
+mod flight;
+mod lag;
 
-use futures::future::join_all;
-use rdkafka::{
-    error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer as _},
-    util::Timeout,
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
 };
-use sqlx::{FromRow, PgConnection, PgPool};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use cdc::{Event, Slot, Source, Stream};
+use config::Secret;
+use rdkafka::producer::{FutureProducer, Producer as _};
+use sqlx::PgPool;
+use store::outbox::{self, Progress};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    event::{Envelope, OutboxRow},
+    flight::Flight,
+    lag::Lag,
+};
 use crate::{Error, client};
 
-const BATCH: i32 = 500;
-/// How long an event may wait when nobody woke the relay, e.g. after a crash.
-const POLL: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
+/// How often progress is noted and lag is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often progress is noted while nothing happens but the clock.
+const IDLE_NOTE: time::Duration = time::Duration::seconds(10);
+/// How often the slot is looked at.
+const SLOT_TICK: u32 = 5;
 /// Longest wait for the database. A server that is gone without a word would hold the relay for ever.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(70);
+/// No transaction is open for longer: services give theirs 15 s.
+const LONGEST_TRANSACTION: time::Duration = time::Duration::minutes(10);
+/// Rows that are read from the table at a time.
+const PAGE: i64 = 500;
 
-/// Publishes one service's outbox.
-#[derive(Debug)]
-pub struct Relay {
+/// An outbox and where it goes.
+#[derive(Debug, Clone)]
+pub struct Outbox {
     /// Pool of the service's role.
     pub pool: PgPool,
+    /// The same database, for the replication connection. The role needs REPLICATION.
+    pub database_url: Secret,
     /// Kafka's address.
     pub bootstrap: String,
     /// `ce_source`, e.g. `/market/eu/order`.
     pub source: String,
-    /// Wakes the relay.
-    pub wake: Wake,
 }
 
-/// Tells the relay that the outbox has something. Cheap to clone; call after the commit.
-#[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Notify>);
-
-impl Wake {
-    /// Wakes the relay now.
-    pub fn wake(&self) {
-        self.0.notify_one();
-    }
-}
-
-/// Publishes the outbox in `pool`'s schema beside the service, as events from `source`, and forgets what is old. Wake it after a commit.
-#[must_use]
-pub fn publish(process: &rpc::Process, pool: &PgPool, bootstrap: &str, source: String) -> Wake {
-    let wake = Wake::default();
-    let relay = Relay { pool: pool.clone(), bootstrap: bootstrap.to_owned(), source, wake: wake.clone() };
-    let (shutdown, prune) = (process.shutdown.clone(), store::prune(pool.clone()));
-    process.spawn("outbox relay", {
-        let shutdown = shutdown.clone();
-        async { Ok(relay.run(shutdown).await?) }
-    });
-    process.spawn("prune", async move {
-        shutdown.run_until_cancelled(prune).await;
+/// Publishes `outbox` beside the service, and looks after the shared tables.
+pub fn publish(process: &rpc::Process, outbox: Outbox) {
+    let (shutdown, upkeep) = (process.shutdown.clone(), store::upkeep(outbox.pool.clone()));
+    let relay = outbox.run(shutdown.clone());
+    process.spawn("outbox relay", async { Ok(relay.await?) });
+    process.spawn("upkeep", async move {
+        shutdown.run_until_cancelled(upkeep).await;
         Ok(())
     });
-    wake
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: i64,
-    event_id: Uuid,
-    topic: String,
-    key: String,
-    r#type: String,
-    payload: Vec<u8>,
-    traceparent: Option<String>,
-    created_at: OffsetDateTime,
+/// The slot and the publication of the schema that the role works in.
+#[derive(Debug)]
+struct Names {
+    slot: Slot,
+    publication: String,
 }
 
-impl Relay {
+impl Outbox {
     /// Publishes until `shutdown`. Kafka or the database being away only delays it.
     ///
     /// # Errors
-    /// When the producer cannot be built.
+    /// When the settings are of no use.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
+        let source = Source::from_url(&self.database_url)?;
         let publish = async {
             loop {
-                if let Err(error) = self.publish_all(&producer).await {
-                    if let Some((code, reason)) = producer.client().fatal_error() {
-                        // Nothing goes out through this producer any more; the process starts anew with another.
-                        return Err(Error::Fatal(format!("{code}: {reason}")));
-                    }
-                    metrics::counter!("market_outbox_relay_errors_total").increment(1);
-                    tracing::warn!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "outbox relay will try again");
-                    tokio::time::sleep(RETRY).await;
+                let Err(error) = self.session(&source).await;
+                metrics::counter!("market_outbox_relay_errors_total").increment(1);
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                // A slot that another replica reads is how this one waits for its turn.
+                if cause.as_deref().is_some_and(|cause| cause.contains("is active for PID")) {
+                    tracing::debug!("another replica publishes this outbox");
+                } else {
+                    tracing::warn!(%error, cause, "outbox relay will try again");
                 }
+                tokio::time::sleep(RETRY).await;
             }
         };
-        Box::pin(shutdown.run_until_cancelled(publish)).await.unwrap_or(Ok(()))
+        Box::pin(shutdown.run_until_cancelled(publish)).await;
+        Ok(())
     }
 
-    /// Holds the schema's relay lock and publishes batch after batch. Returns only with an error.
-    async fn publish_all(&self, producer: &FutureProducer) -> Result<(), Error> {
-        let mut connection = self.pool.acquire().await?.detach();
-        // Two relays of one outbox would break the order, so a second replica waits here.
-        while !in_time(is_only_relay(&mut connection)).await? {
-            tokio::time::sleep(RETRY).await;
+    /// Publishes until something fails.
+    async fn session(&self, source: &Source) -> Result<Infallible, Error> {
+        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
+        let names = in_time(self.names(source)).await?;
+        if in_time(Box::pin(self.is_interrupted(&names))).await? {
+            self.catch_up(&producer).await?;
         }
+        let stream = Stream::open(source, &names.slot, &names.publication).await?;
+        self.follow(stream, &producer, &names).await
+    }
+
+    async fn names(&self, source: &Source) -> Result<Names, Error> {
+        let schema: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&self.pool).await?;
+        // Slots are one set for the whole server, so the database's name belongs to theirs.
+        let slot = Slot { name: format!("{}_{schema}_outbox", source.database()) };
+        Ok(Names { slot, publication: format!("{schema}_outbox") })
+    }
+
+    /// Sees to it that there is a slot. True when the table may hold events that it does not give.
+    async fn is_interrupted(&self, names: &Names) -> Result<bool, Error> {
+        if names.slot.standing(&self.pool).await?.is_some_and(|standing| !standing.is_lost) {
+            return Ok(outbox::progress(&self.pool).await?.is_interrupted);
+        }
+        // Noted first: a crash after the slot is made must not hide what came before it.
+        let progress = outbox::progress(&self.pool).await?;
+        outbox::set_progress(&self.pool, Progress { is_interrupted: true, ..progress }).await?;
+        if !progress.is_interrupted {
+            metrics::counter!("market_outbox_slots_lost_total").increment(1);
+            tracing::error!(slot = names.slot.name, since = %progress.confirmed_at, "the replication slot was lost; its events are published from the table");
+        }
+        names.slot.make(&self.pool).await?;
+        Ok(true)
+    }
+
+    /// Publishes from the table all that was not confirmed. By id, so that each key's order holds; what the new slot gives again is a repeat.
+    async fn catch_up(&self, producer: &FutureProducer) -> Result<(), Error> {
+        let progress = in_time(async { Ok(outbox::progress(&self.pool).await?) }).await?;
+        let since = progress.confirmed_at.checked_sub(LONGEST_TRANSACTION).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (mut last, mut confirmed_at, mut count) = (0, progress.confirmed_at, 0_usize);
         loop {
-            let is_full = self.publish_batch(producer, &mut connection).await?;
-            if !is_full {
-                let _ = tokio::time::timeout(POLL, self.wake.0.notified()).await;
+            let page = sqlx::query_as(
+                "SELECT id, event_id, topic, key, type AS kind, payload, traceparent, created_at FROM outbox
+                 WHERE created_at >= $1 AND id > $2 ORDER BY id LIMIT $3",
+            );
+            let rows: Vec<OutboxRow> = in_time(async { Ok(page.bind(since).bind(last).bind(PAGE).fetch_all(&self.pool).await?) }).await?;
+            let Some(row) = rows.last() else { break };
+            (last, confirmed_at) = (row.id, confirmed_at.max(row.created_at));
+            count += rows.len();
+            let mut flight = Flight::new(self, producer);
+            for row in rows {
+                flight.send(Envelope::from(row))?;
+            }
+            while flight.is_under_way() {
+                flight.land().await?;
+            }
+            flight.set_aside().await?;
+        }
+        if count > 0 {
+            tracing::info!(events = count, "events were published from the table");
+        }
+        self.note(confirmed_at).await
+    }
+
+    async fn note(&self, confirmed_at: OffsetDateTime) -> Result<(), Error> {
+        in_time(async { Ok(outbox::set_progress(&self.pool, Progress { confirmed_at, is_interrupted: false }).await?) }).await
+    }
+
+    async fn follow(&self, mut stream: Stream, producer: &FutureProducer, names: &Names) -> Result<Infallible, Error> {
+        let mut flight = Flight::new(self, producer);
+        let mut committed_at = OffsetDateTime::UNIX_EPOCH;
+        let mut noted = OffsetDateTime::UNIX_EPOCH;
+        let mut lag = Lag::default();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = 0;
+        loop {
+            flight.set_aside().await?;
+            tokio::select! {
+                biased;
+                landed = flight.land(), if flight.is_under_way() => {
+                    if let Some(lsn) = landed? {
+                        stream.confirm(lsn);
+                    }
+                }
+                event = stream.next(), if flight.has_room() => match event? {
+                    Event::Begin(at) => committed_at = at,
+                    Event::Insert(row) => flight.send(Envelope::read(&row, committed_at)?)?,
+                    Event::Commit { lsn, at } => flight.mark(lsn, at),
+                    Event::Idle { lsn, at } => {
+                        // Other tables' changes: without this the slot would keep them.
+                        if !flight.is_under_way() {
+                            stream.confirm(lsn);
+                            flight.confirmed_at = at;
+                        }
+                    }
+                },
+                _ = ticks.tick() => {
+                    flight.tell_lag();
+                    // While nothing happens the position moves only by the server's own words, which are no news worth a write each second.
+                    let is_news = flight.confirmed_at > noted && (flight.has_landed || flight.confirmed_at - noted > IDLE_NOTE);
+                    if is_news {
+                        (noted, flight.has_landed) = (flight.confirmed_at, false);
+                        self.note(noted).await?;
+                    }
+                    tick += 1;
+                    if tick % SLOT_TICK == 0 {
+                        in_time(lag.look(&self.pool, &names.slot)).await?;
+                    }
+                    if let Some((code, reason)) = producer.client().fatal_error() {
+                        return Err(Error::Fatal(format!("{code}: {reason}")));
+                    }
+                }
             }
         }
     }
-
-    /// Publishes the oldest unsent rows; true when there may be more.
-    async fn publish_batch(&self, producer: &FutureProducer, connection: &mut PgConnection) -> Result<bool, Error> {
-        let rows: Vec<Row> = in_time(
-            sqlx::query_as(
-                "SELECT id, event_id, topic, key, type, payload, traceparent, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1",
-            )
-            .bind(BATCH)
-            .fetch_all(&mut *connection),
-        )
-        .await?;
-        let lag = rows.first().map_or(0.0, |oldest| (OffsetDateTime::now_utc() - oldest.created_at).as_seconds_f64().max(0.0));
-        metrics::gauge!("market_outbox_lag_seconds").set(lag);
-        if rows.is_empty() {
-            return Ok(false);
-        }
-        // Queued in id order on one idempotent producer: the order holds within each partition, also through its own retries.
-        let sends = rows.iter().map(|row| async move {
-            let record = FutureRecord::to(&row.topic).key(&row.key).payload(&row.payload).headers(self.headers(row));
-            producer.send(record, Timeout::Never).await.map_err(|(error, _)| error)
-        });
-        let ends = join_all(sends).await;
-        let (mut sent, mut failed) = (Vec::with_capacity(rows.len()), None);
-        for (row, end) in rows.iter().zip(ends) {
-            match end {
-                Ok(_) => sent.push(row.id),
-                Err(error) if is_hopeless(&error) => refuse(connection, row, &error).await?,
-                Err(error) => failed = Some(error),
-            }
-        }
-        in_time(sqlx::query("UPDATE outbox SET sent_at = now() WHERE id = ANY($1)").bind(&sent).execute(connection)).await?;
-        metrics::counter!("market_outbox_events_total").increment(sent.len() as u64);
-        failed.map_or_else(|| Ok(i32::try_from(rows.len()) == Ok(BATCH)), |error| Err(error.into()))
-    }
-
-    /// `CloudEvents` 1.0, Kafka protocol binding, binary mode.
-    fn headers(&self, row: &Row) -> OwnedHeaders {
-        let id = row.event_id.to_string();
-        let time = row.created_at.format(&Rfc3339).unwrap_or_default();
-        let mut pairs = vec![
-            ("ce_specversion", "1.0"),
-            ("ce_id", &id),
-            ("ce_source", &self.source),
-            ("ce_type", &row.r#type),
-            ("ce_subject", &row.key),
-            ("ce_time", &time),
-            ("content-type", "application/protobuf"),
-        ];
-        if let Some(traceparent) = &row.traceparent {
-            pairs.push(("traceparent", traceparent));
-        }
-        pairs
-            .iter()
-            .fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
-    }
 }
 
-async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-}
-
-/// Kafka will not take this message at any later time either.
-fn is_hopeless(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    matches!(code, Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::InvalidMessageSize))
-}
-
-/// Sets an event aside.
-async fn refuse(connection: &mut PgConnection, row: &Row, error: &KafkaError) -> sqlx::Result<()> {
-    tracing::error!(%error, event.id = %row.event_id, topic = row.topic, key = row.key, "kafka will never take this event, it is set aside");
-    metrics::counter!("market_outbox_refused_total").increment(1);
-    let update = sqlx::query("UPDATE outbox SET sent_at = now(), refused = $2 WHERE id = $1").bind(row.id).bind(error.to_string());
-    in_time(update.execute(connection)).await.map(drop)
-}
-
-async fn is_only_relay(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('outbox relay of ' || current_schema(), 0))")
-        .fetch_one(connection)
-        .await
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let began = Instant::now();
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(Error::Patience(began.elapsed())))
 }

@@ -13,17 +13,15 @@ pub enum Claim {
     Reused,
 }
 
-/// Claims `key` within `scope` for a request with this hash. Waits while another transaction holds the same key.
+/// Claims `key` within `scope` for a request with this hash. Waits while another transaction holds the same key, at most 2 s: less than callers
+/// wait for their answer. That limit then holds for all locks of the transaction.
 ///
 /// # Errors
-/// Of the database.
+/// Of the database; SQLSTATE 55P03 when the other transaction takes too long.
 pub async fn claim_in(tx: &mut PgConnection, scope: &str, key: &str, request_hash: &[u8]) -> sqlx::Result<Claim> {
-    let inserted = sqlx::query("INSERT INTO idempotency_keys (scope, key, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(scope)
-        .bind(key)
-        .bind(request_hash)
-        .execute(&mut *tx)
-        .await?;
+    let insert = "WITH patience AS (SELECT set_config('lock_timeout', '2s', true))
+         INSERT INTO idempotency_keys (scope, key, request_hash) SELECT $1, $2, $3 FROM patience ON CONFLICT DO NOTHING";
+    let inserted = sqlx::query(insert).bind(scope).bind(key).bind(request_hash).execute(&mut *tx).await?;
     if inserted.rows_affected() == 1 {
         return Ok(Claim::New);
     }

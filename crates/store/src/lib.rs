@@ -1,11 +1,12 @@
-//! PostgreSQL for services: pools, migrations, and the three tables that make a change happen once: outbox, inbox, idempotency keys.
+//! PostgreSQL for services: pools, migrations, and the tables that make a change happen once: outbox, inbox with offsets, idempotency keys.
 //!
 //! Each function works on the caller's transaction, so the change and its record commit together or not at all.
 
+pub mod consumers;
 pub mod idempotency;
 pub mod inbox;
 pub mod outbox;
-mod prune;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use prune::prune;
+pub use upkeep::upkeep;
 
 /// Tables that every service has; kept apart from the service's own migrations.
 static SHARED: Migrator = sqlx::migrate!("./migrations");

@@ -1,6 +1,7 @@
 //! Events that wait to be published, written in the transaction of the change they tell of.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// An event to be published.
@@ -33,6 +34,51 @@ pub async fn append_in(tx: &mut PgConnection, event: &Event) -> sqlx::Result<()>
         .bind(&event.payload)
         .bind(telemetry::current_traceparent())
         .execute(tx)
+        .await
+        .map(drop)
+}
+
+/// How far the relay has come: all that was committed up to this moment is in Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Progress {
+    /// The moment, by the database's clock.
+    pub confirmed_at: OffsetDateTime,
+    /// What came after it is not all in the slot: the table must be read first.
+    pub is_interrupted: bool,
+}
+
+/// Reads the relay's progress.
+///
+/// # Errors
+/// Of the database.
+pub async fn progress(pool: &PgPool) -> sqlx::Result<Progress> {
+    sqlx::query_as("SELECT confirmed_at, is_interrupted FROM outbox_progress").fetch_one(pool).await
+}
+
+/// Notes the relay's progress.
+///
+/// # Errors
+/// Of the database.
+pub async fn set_progress(pool: &PgPool, progress: Progress) -> sqlx::Result<()> {
+    sqlx::query("UPDATE outbox_progress SET confirmed_at = greatest(confirmed_at, $1), is_interrupted = $2")
+        .bind(progress.confirmed_at)
+        .bind(progress.is_interrupted)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Sets an event aside for good.
+///
+/// # Errors
+/// Of the database.
+pub async fn refuse(pool: &PgPool, event_id: Uuid, topic: &str, key: &str, cause: &str) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO outbox_refused (event_id, topic, key, cause) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+        .bind(event_id)
+        .bind(topic)
+        .bind(key)
+        .bind(cause)
+        .execute(pool)
         .await
         .map(drop)
 }

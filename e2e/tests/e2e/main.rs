@@ -13,6 +13,7 @@ mod refusals;
 mod shop;
 mod shoppers;
 mod tools;
+mod wishes;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -38,7 +39,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 27] = tests![
+const TESTS: [Test; 30] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -53,6 +54,9 @@ const TESTS: [Test; 27] = tests![
     orders::scarce_stock_is_sold_once,
     orders::search_finds_what_was_put_into_the_catalog,
     orders::an_order_tells_its_states_as_they_come,
+    wishes::a_cancel_during_the_step_up_ends_the_order_without_a_charge,
+    wishes::a_shipped_order_is_returned_and_refunded_once,
+    wishes::the_order_page_cancels_and_returns_without_a_script,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,

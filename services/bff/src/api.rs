@@ -26,7 +26,7 @@ use crate::{
     openapi,
     server::App,
     session::Session,
-    shop::Wanted,
+    shop::{Keyed, Wanted},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ fn operation<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str,
 }
 
 /// Every operation of the API.
-pub(crate) fn operations() -> [Operation; 9] {
+pub(crate) fn operations() -> [Operation; 11] {
     [
         operation(Method::GET, "/api/items", items),
         operation(Method::GET, "/api/items/{sku}", item),
@@ -55,6 +55,8 @@ pub(crate) fn operations() -> [Operation; 9] {
         operation(Method::POST, "/api/orders", post_order),
         operation(Method::GET, "/api/orders/{id}", order),
         operation(Method::GET, "/api/orders/{id}/events", order_events),
+        operation(Method::POST, "/api/orders/{id}/cancel", cancel_order),
+        operation(Method::POST, "/api/orders/{id}/return", return_order),
         operation(Method::GET, "/api/openapi.json", openapi::document),
     ]
 }
@@ -83,13 +85,19 @@ struct Line {
     quantity: Value,
 }
 
-async fn put_line(State(app): State<App>, session: Session, Named(sku): Named<Sku>, Json(line): Json<Line>) -> Result<Response, Error> {
-    let cart = app.shop.set_line(&session.id, &sku, quantity(&line.quantity)?).await?;
+async fn put_line(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    Named(sku): Named<Sku>,
+    Json(line): Json<Line>,
+) -> Result<Response, Error> {
+    let cart = app.shop.set_line(&session.id, &sku, quantity(&line.quantity)?, optional_key(&headers)?).await?;
     Ok(session.with(Answer(cart)))
 }
 
-async fn delete_line(State(app): State<App>, session: Session, Named(sku): Named<Sku>) -> Result<Response, Error> {
-    Ok(session.with(Answer(app.shop.remove_line(&session.id, &sku).await?)))
+async fn delete_line(State(app): State<App>, session: Session, headers: HeaderMap, Named(sku): Named<Sku>) -> Result<Response, Error> {
+    Ok(session.with(Answer(app.shop.remove_line(&session.id, &sku, optional_key(&headers)?).await?)))
 }
 
 async fn post_order(
@@ -99,16 +107,33 @@ async fn post_order(
     Json(checkout): Json<Checkout>,
 ) -> Result<Response, Error> {
     let key = key(&headers)?;
-    let placed = app.shop.order_cart(&session.id, &key, checkout).await?;
-    let location = format!("/api/orders/{}", placed.order.order_id);
-    let replayed = if placed.is_replay { "true" } else { "false" };
-    let headers = [(header::LOCATION.as_str(), location.as_str()), ("idempotency-replayed", replayed)];
-    Ok(session.with((StatusCode::CREATED, headers, Answer(placed.order))))
+    let Keyed { order, is_replay } = app.shop.order_cart(&session.id, &key, checkout).await?;
+    let location = format!("/api/orders/{}", order.order_id);
+    let headers = [(header::LOCATION.as_str(), location.as_str()), ("idempotency-replayed", yes_or_no(is_replay))];
+    Ok(session.with((StatusCode::CREATED, headers, Answer(order))))
+}
+
+async fn cancel_order(State(app): State<App>, session: Session, headers: HeaderMap, Named(id): Named<OrderId>) -> Result<Response, Error> {
+    let Keyed { order, is_replay } = app.shop.cancel_order(&session.id, &key(&headers)?, id).await?;
+    Ok((StatusCode::ACCEPTED, [("idempotency-replayed", yes_or_no(is_replay))], Answer(order)).into_response())
+}
+
+async fn return_order(State(app): State<App>, session: Session, headers: HeaderMap, Named(id): Named<OrderId>) -> Result<Response, Error> {
+    let Keyed { order, is_replay } = app.shop.return_order(&session.id, &key(&headers)?, id).await?;
+    Ok((StatusCode::ACCEPTED, [("idempotency-replayed", yes_or_no(is_replay))], Answer(order)).into_response())
+}
+
+fn yes_or_no(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
 }
 
 fn key(headers: &HeaderMap) -> Result<IdempotencyKey, Error> {
-    let value = headers.get("idempotency-key").ok_or(Error::KeyRequired)?;
-    value.to_str().unwrap_or_default().parse().map_err(Error::Key)
+    optional_key(headers)?.ok_or(Error::KeyRequired)
+}
+
+fn optional_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Error> {
+    let value = headers.get("idempotency-key");
+    value.map(|value| value.to_str().unwrap_or_default().parse().map_err(Error::Key)).transpose()
 }
 
 async fn order(State(app): State<App>, Named(id): Named<OrderId>) -> Result<Response, Error> {
@@ -127,7 +152,7 @@ fn events(statuses: impl Stream<Item = Status>) -> impl Stream<Item = Result<Eve
     statuses.flat_map(|status| {
         let data = serde_json::to_string(&status).expect("a status is plain text");
         let order = Event::default().event("order").id(status.version.to_string()).retry(Duration::from_secs(1)).data(data.as_str());
-        let end = status.state.is_final().then(|| Event::default().event("end").data(data));
+        let end = status.is_over().then(|| Event::default().event("end").data(data));
         stream::iter([Some(order), end].into_iter().flatten().map(Ok))
     })
 }

@@ -27,7 +27,7 @@ pub(crate) enum Error {
     #[error("X-Session: {0}")]
     Session(ids::InvalidId),
     /// An order without a key.
-    #[error("the header Idempotency-Key is required, so that a repeat makes no second order")]
+    #[error("the header Idempotency-Key is required, so that a repeat does nothing twice")]
     KeyRequired,
     /// A key that is none.
     #[error("Idempotency-Key: {0}")]
@@ -55,8 +55,8 @@ pub(crate) enum Error {
     /// A gRPC method that is not for shoppers.
     #[error("{0} is not for shoppers")]
     NotPublic(String),
-    /// The answer to an order was lost.
-    #[error("the answer was lost, the order may have been placed; send it again with the same key")]
+    /// The answer to an order, its cancel or its return was lost.
+    #[error("the answer was lost, it may have been done; send it again with the same key")]
     OutcomeUnknown,
     /// A service behind says so.
     #[error(transparent)]

@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     metrics::Follower,
     shop::Shop,
-    view::{Order, State},
+    view::{Order, Requested, State},
 };
 
 /// Most orders followed at a time.
@@ -34,12 +34,22 @@ const REREAD: Duration = Duration::from_secs(2);
 pub(crate) struct Status {
     pub(crate) order_id: String,
     pub(crate) state: State,
+    /// Known only of an order that was read; the order service's messages tell of states.
+    #[serde(default)]
+    pub(crate) requested: Option<Requested>,
     pub(crate) version: u64,
+}
+
+impl Status {
+    /// Whether nothing comes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.is_final() && self.requested.is_none()
+    }
 }
 
 impl From<Order> for Status {
     fn from(order: Order) -> Self {
-        Self { order_id: order.order_id, state: order.state, version: order.version }
+        Self { order_id: order.order_id, state: order.state, requested: order.requested, version: order.version }
     }
 }
 
@@ -57,7 +67,8 @@ impl Live {
         Self { nats, shop, slots: Arc::new(Semaphore::new(STREAMS)), shutdown }
     }
 
-    /// The order's state now and each later one. Ends after a final state, or when the process ends.
+    /// The order's state now and each later one. Ends after a final state, or when the process ends. A shipped order that is being returned is
+    /// followed until it is.
     pub(crate) async fn follow(&self, id: OrderId) -> Result<impl Stream<Item = Status> + use<>, Error> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
         // While NATS is away its client takes requests only until its queue is full.
@@ -95,7 +106,7 @@ impl Seen {
     fn is_news(&mut self, status: &Status) -> bool {
         let is_news = !self.is_over && status.version > self.version;
         if is_news {
-            (self.version, self.is_over) = (status.version, status.state.is_final());
+            (self.version, self.is_over) = (status.version, status.is_over());
         }
         is_news
     }
@@ -149,7 +160,7 @@ mod tests {
     use super::*;
 
     fn status(state: State, version: u64) -> Status {
-        Status { order_id: "o".to_owned(), state, version }
+        Status { order_id: "o".to_owned(), state, requested: None, version }
     }
 
     #[test]
@@ -160,6 +171,14 @@ mod tests {
         assert!(seen.is_news(&status(State::Shipped, 3)), "a step may be missed");
         assert!(!seen.is_news(&status(State::Confirmed, 2)), "too late");
         assert!(!seen.is_news(&status(State::Cancelled, 9)), "nothing comes after a final state");
+    }
+
+    #[test]
+    fn a_shipped_order_that_goes_back_is_followed() {
+        let mut seen = Seen::default();
+        assert!(seen.is_news(&Status { requested: Some(Requested::Return), ..status(State::Shipped, 3) }));
+        assert!(seen.is_news(&status(State::Returned, 4)));
+        assert!(!seen.is_news(&status(State::Returned, 5)));
     }
 
     #[test]

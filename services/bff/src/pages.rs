@@ -27,6 +27,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/cart/lines/{sku}", post(cart::change))
         .route("/checkout", get(checkout::show).post(checkout::submit))
         .route("/orders/{id}", get(order::show))
+        .route("/orders/{id}/cancel", post(order::cancel))
+        .route("/orders/{id}/return", post(order::send_back))
 }
 
 /// What the frame of a page shows.

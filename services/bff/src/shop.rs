@@ -14,10 +14,14 @@ use proto::{
     cart::v1::{self as cart, CheckOutRequest, GetCartRequest, RemoveLineRequest, SetLineRequest},
     inventory::v1::{BatchGetItemsRequest, GetItemRequest, ListItemsRequest},
     market::v1 as market,
-    order::v1::{self as wire, GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse},
+    order::v1::{
+        self as wire, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse, ReturnOrderRequest,
+        ReturnOrderResponse,
+    },
     search::v1::SearchRequest,
 };
 use rpc::{Failure, Kind};
+use tonic::{Response, Status};
 
 use crate::{
     backends::{self, Backends, call},
@@ -39,11 +43,18 @@ pub(crate) struct Wanted {
     pub(crate) page_token: String,
 }
 
-/// An order, and whether the key had placed it before.
+/// What a request with a key did to an order, and whether it had done so before.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct Keyed {
     pub(crate) order: Order,
     pub(crate) is_replay: bool,
+}
+
+impl Keyed {
+    fn of(order: Option<wire::Order>, is_replay: bool) -> Result<Self, Error> {
+        let order = order.ok_or_else(|| empty("order"))?.try_into()?;
+        Ok(Self { order, is_replay })
+    }
 }
 
 /// The shop. Cheap to clone.
@@ -134,11 +145,11 @@ impl Shop {
         Ok(Cart { lines, total, version: cart.version })
     }
 
-    /// Sets the quantity of an item in the cart. Setting it twice is setting it once.
-    pub(crate) async fn set_line(&self, session: &SessionId, sku: &Sku, quantity: u32) -> Result<Cart, Error> {
+    /// Sets the quantity of an item in the cart. Setting it twice is setting it once; with a key, a late repeat does not undo what came after.
+    pub(crate) async fn set_line(&self, session: &SessionId, sku: &Sku, quantity: u32, key: Option<IdempotencyKey>) -> Result<Cart, Error> {
         self.item(sku).await?;
         let line = Some(market::Line { sku: sku.to_string(), quantity });
-        let request = SetLineRequest { cart_id: session.to_string(), line, idempotency_key: String::new() };
+        let request = SetLineRequest { cart_id: session.to_string(), line, idempotency_key: text(key) };
         let answer = call("cart", || {
             let (mut client, request) = (self.0.cart(), request.clone());
             async move { client.set_line(request).await }
@@ -148,8 +159,8 @@ impl Shop {
     }
 
     /// Takes an item out of the cart; one that is not in it is no error.
-    pub(crate) async fn remove_line(&self, session: &SessionId, sku: &Sku) -> Result<Cart, Error> {
-        let request = RemoveLineRequest { cart_id: session.to_string(), sku: sku.to_string(), idempotency_key: String::new() };
+    pub(crate) async fn remove_line(&self, session: &SessionId, sku: &Sku, key: Option<IdempotencyKey>) -> Result<Cart, Error> {
+        let request = RemoveLineRequest { cart_id: session.to_string(), sku: sku.to_string(), idempotency_key: text(key) };
         let answer = call("cart", || {
             let (mut client, request) = (self.0.cart(), request.clone());
             async move { client.remove_line(request).await }
@@ -159,7 +170,7 @@ impl Shop {
     }
 
     /// Orders what is in the cart.
-    pub(crate) async fn order_cart(&self, session: &SessionId, key: &IdempotencyKey, checkout: Checkout) -> Result<Placed, Error> {
+    pub(crate) async fn order_cart(&self, session: &SessionId, key: &IdempotencyKey, checkout: Checkout) -> Result<Keyed, Error> {
         let checkout = checkout.checked()?;
         let lines = match self.stored_cart(session).await {
             Ok(cart) => self.price(cart.lines).await,
@@ -171,6 +182,7 @@ impl Shop {
             payment_token: checkout.payment_token,
             address: Some(checkout.address.into()),
             idempotency_key: key.to_string(),
+            lines_from_cart: true,
         };
         // The order service alone knows whether the key placed an order before, and that order is the answer whatever the cart holds by
         // now. So it is asked even when there is nothing to order: without lines it can only repeat or refuse.
@@ -181,11 +193,11 @@ impl Shop {
                 answer => answer?,
             },
         };
-        let order: Order = answer.order.ok_or_else(|| empty("order"))?.try_into()?;
-        if !answer.replayed {
-            self.check_out(session, &order).await;
+        let placed = Keyed::of(answer.order, answer.replayed)?;
+        if !placed.is_replay {
+            self.check_out(session, &placed.order).await;
         }
-        Ok(Placed { order, is_replay: answer.replayed })
+        Ok(placed)
     }
 
     /// Takes what was bought out of the cart before the shopper is told, so that what they put in next stays in. When the cart service is
@@ -216,29 +228,47 @@ impl Shop {
         lines.into_iter().map(priced).collect()
     }
 
-    /// Places an order. The key makes a repeat harmless, so a call that was lost is made again; when that is lost too nobody knows.
+    /// Places an order.
     pub(crate) async fn place(&self, request: PlaceOrderRequest) -> Result<PlaceOrderResponse, Error> {
-        let may_be_done = AtomicBool::new(false);
-        let may_be_done = &may_be_done;
-        let answer = call("order", || {
+        let answer = change(|| {
             let (mut client, request) = (self.0.order(), request.clone());
-            async move {
-                let answer = client.place_order(request).await;
-                if let Err(status) = &answer
-                    && backends::is_lost(status)
-                    && !backends::was_never_sent(status)
-                {
-                    may_be_done.store(true, Ordering::Relaxed);
-                }
-                answer
-            }
+            async move { client.place_order(request).await }
         });
-        let answer = match answer.await {
-            Err(failure) if failure.kind == Kind::Unavailable && may_be_done.load(Ordering::Relaxed) => return Err(Error::OutcomeUnknown),
-            answer => answer?,
-        };
+        let answer = answer.await?;
         metrics::count_order(answer.replayed);
         Ok(answer)
+    }
+
+    /// Cancels an order that is not being paid for yet.
+    pub(crate) async fn cancel_order(&self, session: &SessionId, key: &IdempotencyKey, id: OrderId) -> Result<Keyed, Error> {
+        let (session_id, idempotency_key) = (session.to_string(), key.to_string());
+        let answer = self.cancel(CancelOrderRequest { order_id: id.to_string(), session_id, idempotency_key }).await?;
+        Keyed::of(answer.order, answer.replayed)
+    }
+
+    /// The same, as the order service has it.
+    pub(crate) async fn cancel(&self, request: CancelOrderRequest) -> Result<CancelOrderResponse, Error> {
+        let answer = change(|| {
+            let (mut client, request) = (self.0.order(), request.clone());
+            async move { client.cancel_order(request).await }
+        });
+        answer.await
+    }
+
+    /// Sends a shipped order back.
+    pub(crate) async fn return_order(&self, session: &SessionId, key: &IdempotencyKey, id: OrderId) -> Result<Keyed, Error> {
+        let (session_id, idempotency_key) = (session.to_string(), key.to_string());
+        let answer = self.take_back(ReturnOrderRequest { order_id: id.to_string(), session_id, idempotency_key }).await?;
+        Keyed::of(answer.order, answer.replayed)
+    }
+
+    /// The same, as the order service has it.
+    pub(crate) async fn take_back(&self, request: ReturnOrderRequest) -> Result<ReturnOrderResponse, Error> {
+        let answer = change(|| {
+            let (mut client, request) = (self.0.order(), request.clone());
+            async move { client.return_order(request).await }
+        });
+        answer.await
     }
 
     /// An order.
@@ -255,6 +285,33 @@ impl Shop {
         });
         Ok(answer.await?.order.ok_or_else(|| empty("order"))?)
     }
+}
+
+/// Changes an order. The key makes a repeat harmless, so a call that was lost is made again; when that is lost too nobody knows.
+async fn change<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let may_be_done = AtomicBool::new(false);
+    let answer = call("order", || async {
+        let answer = attempt().await;
+        if let Err(status) = &answer
+            && backends::is_lost(status)
+            && !backends::was_never_sent(status)
+        {
+            may_be_done.store(true, Ordering::Relaxed);
+        }
+        answer
+    });
+    match answer.await {
+        Err(failure) if failure.kind == Kind::Unavailable && may_be_done.load(Ordering::Relaxed) => Err(Error::OutcomeUnknown),
+        answer => Ok(answer?),
+    }
+}
+
+/// A key that may be absent, as it is on the wire.
+fn text(key: Option<IdempotencyKey>) -> String {
+    key.map_or_else(String::new, |key| key.to_string())
 }
 
 fn empty(service: &'static str) -> Failure {

@@ -147,13 +147,14 @@ pub(crate) enum State {
     Placed,
     Confirmed,
     Shipped,
+    Returned,
     Cancelled,
 }
 
 impl State {
-    /// Whether nothing comes after it.
+    /// Whether nothing comes after it, unless its shopper asks.
     pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Shipped | Self::Cancelled)
+        matches!(self, Self::Shipped | Self::Returned | Self::Cancelled)
     }
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -161,9 +162,18 @@ impl State {
             Self::Placed => "placed",
             Self::Confirmed => "confirmed",
             Self::Shipped => "shipped",
+            Self::Returned => "returned",
             Self::Cancelled => "cancelled",
         }
     }
+}
+
+/// What the shopper asked for, while it is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Requested {
+    Cancel,
+    Return,
 }
 
 /// An order as anybody who knows its id may see it.
@@ -171,6 +181,7 @@ impl State {
 pub(crate) struct Order {
     pub(crate) order_id: String,
     pub(crate) state: State,
+    pub(crate) requested: Option<Requested>,
     pub(crate) home_region: String,
     pub(crate) lines: Vec<OrderLine>,
     pub(crate) total: Money,
@@ -200,6 +211,13 @@ pub(crate) struct OrderLine {
     pub(crate) unit_price: Money,
 }
 
+impl Order {
+    /// Whether nothing comes any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.is_final() && self.requested.is_none()
+    }
+}
+
 impl TryFrom<order::Order> for Order {
     type Error = Error;
 
@@ -209,8 +227,14 @@ impl TryFrom<order::Order> for Order {
             order::OrderState::Placed => State::Placed,
             order::OrderState::Confirmed => State::Confirmed,
             order::OrderState::Shipped => State::Shipped,
+            order::OrderState::Returned => State::Returned,
             order::OrderState::Cancelled => State::Cancelled,
             order::OrderState::Unspecified => return Err(foreign("state").into()),
+        };
+        let requested = match state {
+            State::Placed if order.cancel_requested => Some(Requested::Cancel),
+            State::Shipped if order.return_requested => Some(Requested::Return),
+            _ => None,
         };
         let home = Region::try_from(order.home_region()).map_err(|_| foreign("home region"))?;
         let id: OrderId = order.order_id.parse().map_err(|_| foreign("id"))?;
@@ -223,6 +247,7 @@ impl TryFrom<order::Order> for Order {
         Ok(Self {
             order_id: id.to_string(),
             state,
+            requested,
             home_region: home.to_string(),
             lines: order.lines.into_iter().map(line).collect(),
             total: order.total.unwrap_or_default().into(),
@@ -286,6 +311,23 @@ mod tests {
         assert_eq!((json["state"].as_str(), json["home_region"].as_str()), (Some("cancelled"), Some("us")));
         assert!(!json.to_string().contains("secret-session"));
         assert!(Order::try_from(order::Order::default()).is_err());
+    }
+
+    #[test]
+    fn a_request_is_shown_while_it_is_being_done() {
+        let shown = |state: order::OrderState, cancel_requested, return_requested| {
+            let order_id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
+            let home_region = market::Region::Eu.into();
+            let wire =
+                order::Order { order_id, state: state.into(), home_region, cancel_requested, return_requested, ..Default::default() };
+            let order = Order::try_from(wire).unwrap();
+            (order.requested, order.is_over())
+        };
+        assert_eq!(shown(order::OrderState::Placed, true, false), (Some(Requested::Cancel), false));
+        assert_eq!(shown(order::OrderState::Cancelled, true, false), (None, true));
+        assert_eq!(shown(order::OrderState::Shipped, false, false), (None, true));
+        assert_eq!(shown(order::OrderState::Shipped, false, true), (Some(Requested::Return), false));
+        assert_eq!(shown(order::OrderState::Returned, false, true), (None, true));
     }
 
     proptest! {

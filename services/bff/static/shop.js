@@ -5,29 +5,42 @@ const WORDS = {
   placed: "Thank you, we have your order",
   confirmed: "Paid, and being packed",
   shipped: "It is on its way",
+  returned: "Returned, and you have your money back",
   cancelled: "This order was cancelled",
 };
+const REQUESTS = {
+  cancel: "It is being cancelled",
+  return: "It is being returned",
+};
 const REASONS = {
+  ORDER_CANCELLED_BY_SHOPPER: "You cancelled it.",
   PAYMENT_DECLINED: "The card was declined.",
   PAYMENT_STEP_UP_TIMEOUT: "The bank's confirmation did not come in time.",
   OUT_OF_STOCK: "Something in it was sold out a moment before.",
   INVENTORY_OUT_OF_STOCK: "Something in it was sold out a moment before.",
 };
 const STAGES = ["placed", "confirmed", "shipped"];
-const isFinal = (state) => state === "shipped" || state === "cancelled";
 
-function show(state) {
+// What can be done in a state, and nothing while something is being done.
+function offer(id, isPossible) {
+  const form = document.getElementById(id);
+  if (form) form.hidden = !isPossible;
+}
+
+function show(state, requested) {
   const label = document.getElementById("order-state");
   label.textContent = state;
   label.dataset.state = state;
   document.getElementById("order").dataset.state = state;
-  document.getElementById("order-headline").textContent = WORDS[state];
+  document.getElementById("order-headline").textContent = REQUESTS[requested] ?? WORDS[state];
+  offer("cancel-form", state === "placed" && !requested);
+  offer("return-form", state === "shipped" && !requested);
   const timeline = document.getElementById("timeline");
   timeline.dataset.state = state;
-  const reached = Math.max(STAGES.indexOf(state), 0);
+  const reached = Math.max(STAGES.indexOf(state === "returned" ? "shipped" : state), 0);
   for (const step of timeline.children) {
     const place = STAGES.indexOf(step.dataset.stage);
-    const done = place < 0 ? state === "cancelled" : place <= reached;
+    const done = place < 0 ? state === step.dataset.stage : place <= reached;
     step.toggleAttribute("data-done", done);
     if (place === reached) step.setAttribute("aria-current", "step");
     else step.removeAttribute("aria-current");
@@ -47,20 +60,22 @@ function follow(order) {
   const id = order.dataset.order;
   const source = new EventSource(`/api/orders/${id}/events`);
   source.addEventListener("order", (event) => {
-    const { state } = JSON.parse(event.data);
-    show(state);
-    if (isFinal(state)) source.close();
+    const { state, requested } = JSON.parse(event.data);
+    show(state, requested);
     if (state === "cancelled") explain(id);
   });
-  source.addEventListener("end", () => source.close());
+  source.addEventListener("end", () => {
+    order.toggleAttribute("data-over", true);
+    source.close();
+  });
   // A browser gives up after a refused answer; an order is worth another try.
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED && !isFinal(order.dataset.state)) setTimeout(() => follow(order), 2000);
+    if (source.readyState === EventSource.CLOSED && !order.hasAttribute("data-over")) setTimeout(() => follow(order), 2000);
   });
 }
 
 const order = document.getElementById("order");
-if (order && !isFinal(order.dataset.state)) follow(order);
+if (order && !order.hasAttribute("data-over")) follow(order);
 
 // One click is enough; the key in the form would make a second one harmless.
 const checkout = document.getElementById("checkout-form");

@@ -6,7 +6,6 @@ use proto::cart::v1::{
     SetLineRequest, SetLineResponse, cart_service_server::CartService,
 };
 use sha2::{Digest as _, Sha256};
-use spine::Wake;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
@@ -20,7 +19,6 @@ use crate::{
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
-    pub(crate) wake: Wake,
 }
 
 #[tonic::async_trait]
@@ -69,7 +67,6 @@ impl Api {
     fn told(&self, changed: &Changed) -> wire::Cart {
         if let Some(event) = &changed.event {
             metrics::count(event);
-            self.wake.wake();
         }
         events::cart(&changed.cart)
     }

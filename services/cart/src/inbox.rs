@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use ids::{OrderId, SessionId, Sku};
 use prost::Message as _;
 use proto::events::order::v1::OrderPlaced;
-use spine::{Delivery, Handler, Refusal, Wake};
-use sqlx::PgPool;
+use spine::{Applied, Delivery, Handler, Refusal};
+use sqlx::PgConnection;
 
 use crate::{error::Error, metrics, store};
 
@@ -13,27 +13,23 @@ use crate::{error::Error, metrics, store};
 pub(crate) const GROUP: &str = "cart";
 
 /// Takes what was ordered out of the cart, if the shop has not done so at once.
-pub(crate) struct Orders {
-    pub(crate) pool: PgPool,
-    pub(crate) wake: Wake,
-}
+pub(crate) struct Orders;
 
 #[async_trait]
 impl Handler for Orders {
-    async fn handle(&self, delivery: &Delivery) -> Result<(), Refusal> {
-        if delivery.kind != "order.placed" {
-            return Ok(());
-        }
+    fn wants(&self, kind: &str) -> bool {
+        kind == "order.placed"
+    }
+
+    async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
         let (id, order_id, lines) = read(delivery)?;
-        let changed = store::check_out(&self.pool, id, order_id, lines).await.map_err(|error| match error {
+        let changed = store::check_out_in(tx, id, order_id, lines).await.map_err(|error| match error {
             Error::Refused(refusal) => Refusal::Poison(refusal.to_string()),
-            error => Refusal::Later(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
+            Error::Database(error) => error.into(),
+            error => Refusal::Failed(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
         })?;
-        if let Some(event) = &changed.event {
-            metrics::count(event);
-            self.wake.wake();
-        }
-        Ok(())
+        let event = changed.and_then(|changed| changed.event);
+        Ok(Applied::then(move || event.iter().for_each(metrics::count)))
     }
 }
 

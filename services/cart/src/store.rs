@@ -70,13 +70,25 @@ pub(crate) async fn apply(pool: &PgPool, id: SessionId, command: Command, keyed:
 /// Takes what an order bought out of the cart, once for each order, whoever asks first.
 pub(crate) async fn check_out(pool: &PgPool, id: SessionId, order_id: OrderId, lines: Vec<(Sku, u32)>) -> Result<Changed, Error> {
     let mut tx = pool.begin().await?;
-    if !inbox::is_first_in(&mut tx, "check out", order_id.as_uuid()).await? {
-        drop(tx);
-        return Ok(Changed { cart: get(pool, id).await?, event: None });
-    }
-    let changed = apply_in(&mut tx, id, Command::CheckOut { order_id, lines }).await?;
+    let changed = check_out_in(&mut tx, id.clone(), order_id, lines).await?;
     tx.commit().await?;
-    Ok(changed)
+    match changed {
+        Some(changed) => Ok(changed),
+        None => Ok(Changed { cart: get(pool, id).await?, event: None }),
+    }
+}
+
+/// The same within the caller's transaction; nothing when it was done before.
+pub(crate) async fn check_out_in(
+    tx: &mut PgConnection,
+    id: SessionId,
+    order_id: OrderId,
+    lines: Vec<(Sku, u32)>,
+) -> Result<Option<Changed>, Error> {
+    if inbox::note_in(tx, "check out", &[order_id.as_uuid()]).await?.is_empty() {
+        return Ok(None);
+    }
+    apply_in(tx, id, Command::CheckOut { order_id, lines }).await.map(Some)
 }
 
 /// Applies `command` within the caller's transaction. A refusal leaves at most an empty cart behind.

@@ -6,7 +6,6 @@ use proto::inventory::v1::{
     ListItemsRequest, ListItemsResponse, PutItemRequest, PutItemResponse, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse,
     inventory_service_server::InventoryService,
 };
-use spine::Wake;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
@@ -28,7 +27,6 @@ const MAX_PAGE: u32 = 200;
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
-    pub(crate) wake: Wake,
 }
 
 #[tonic::async_trait]
@@ -40,9 +38,6 @@ impl InventoryService for Api {
             return Err(malformed(format!("initial_stock must be 0 to {MAX_STOCK}")).into());
         }
         let put = items::put(&self.pool, &item, request.initial_stock).await?;
-        if put != Put::Same {
-            self.wake.wake();
-        }
         Ok(Response::new(PutItemResponse { created: put == Put::Created }))
     }
 
@@ -112,7 +107,6 @@ impl Api {
         })?;
         if !applied.events.is_empty() {
             metrics::count(&applied.events);
-            self.wake.wake();
         }
         Ok(events::state(applied.state))
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use ids::OrderId;
-use spine::{Delivery, Handler, Refusal, Wake};
-use sqlx::PgPool;
+use spine::{Applied, Delivery, Handler, Refusal};
+use sqlx::PgConnection;
 
 use crate::{domain::Command, error::Error, metrics, store::reservations};
 
@@ -11,38 +11,38 @@ use crate::{domain::Command, error::Error, metrics, store::reservations};
 pub(crate) const GROUP: &str = "inventory";
 
 /// Ends the reservation of an order that ended.
-pub(crate) struct Orders {
-    pub(crate) pool: PgPool,
-    pub(crate) wake: Wake,
-}
+pub(crate) struct Orders;
 
 #[async_trait]
 impl Handler for Orders {
-    async fn handle(&self, delivery: &Delivery) -> Result<(), Refusal> {
-        let command = match delivery.kind.as_str() {
-            "order.shipped" => Command::Commit,
-            "order.cancelled" => Command::Release,
-            _ => return Ok(()),
-        };
+    fn wants(&self, kind: &str) -> bool {
+        command(kind).is_some()
+    }
+
+    async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
+        let Some(command) = command(&delivery.kind) else { return Ok(Applied::default()) };
         let id: OrderId = delivery.key.parse().map_err(|error: ids::InvalidId| Refusal::Poison(error.to_string()))?;
-        let mut tx = self.pool.begin().await?;
-        if !::store::inbox::is_first_in(&mut tx, GROUP, delivery.event_id).await? {
-            return Ok(());
-        }
         // A refusal leaves nothing behind, so the inbox row can still commit: an order that ended cannot be argued with.
-        let events = match reservations::apply_in(&mut tx, id, command).await {
+        let events = match reservations::apply_in(tx, id, command).await {
             Ok(applied) => applied.events,
             Err(Error::Refused(refusal)) => {
                 tracing::error!(%refusal, order.id = %id, event = delivery.kind, "the reservation cannot follow its order");
                 metrics::count_unexpected(&delivery.kind);
                 Vec::new()
             }
-            Err(error) => return Err(Refusal::Later(cause(&error))),
+            Err(Error::Database(error)) => return Err(error.into()),
+            Err(error) => return Err(Refusal::Failed(cause(&error))),
         };
-        tx.commit().await?;
-        metrics::count(&events);
-        self.wake.wake();
-        Ok(())
+        Ok(Applied::then(move || metrics::count(&events)))
+    }
+}
+
+/// What an order's end means for its reservation.
+fn command(kind: &str) -> Option<Command> {
+    match kind {
+        "order.shipped" => Some(Command::Commit),
+        "order.cancelled" => Some(Command::Release),
+        _ => None,
     }
 }
 

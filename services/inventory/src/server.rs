@@ -2,7 +2,7 @@
 
 use proto::inventory::v1::inventory_service_server::InventoryServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::Consumer;
+use spine::{Consumer, InDatabase, Outbox};
 
 use crate::{api::Api, config::Config, inbox, metrics};
 
@@ -12,13 +12,19 @@ const CONNECTIONS: u32 = 16;
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
-    let wake = spine::publish(&process, &pool, &config.kafka, format!("/market/{}/inventory", config.region));
+    let outbox = Outbox {
+        pool: pool.clone(),
+        database_url: config.database_url,
+        bootstrap: config.kafka.clone(),
+        source: format!("/market/{}/inventory", config.region),
+    };
+    spine::publish(&process, outbox);
 
-    let handler = inbox::Orders { pool: pool.clone(), wake: wake.clone() };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::ORDER_EVENTS], handler };
+    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::ORDER_EVENTS], sink };
     consumer.start(&process, "order events");
 
-    let api = Api { pool: pool.clone(), wake };
+    let api = Api { pool: pool.clone() };
     let (router, health) = Grpc::default().with(InventoryServiceServer::new(api)).finish()?;
     let kafka = config.kafka;
     let readiness =

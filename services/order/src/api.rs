@@ -1,29 +1,41 @@
 //! `order.v1.OrderService`: decode, call, encode.
 
+mod wire;
+
 use ids::{OrderId, Region};
-use proto::{
-    market::v1 as market,
-    order::v1::{
-        self as wire, GetOrderRequest, GetOrderResponse, PlaceOrderRequest, PlaceOrderResponse, order_service_server::OrderService,
-    },
+use prost::Message as _;
+use proto::order::v1::{
+    CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, Order, PlaceOrderRequest, PlaceOrderResponse,
+    ReturnOrderRequest, ReturnOrderResponse, order_service_server::OrderService,
 };
-use spine::Wake;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{self, Address, Line, State},
+    domain::{Course, State},
     error::Error,
-    events, metrics, saga,
-    store::{self, Placed, Stored},
+    metrics, saga,
+    store::{self, Granted, Placed, Stored, Wanted, Wish},
 };
+use wire::{decode, encode, malformed};
 
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) home: Region,
-    pub(crate) wake: Wake,
     pub(crate) starter: saga::Starter,
+}
+
+impl Api {
+    /// Stores a wish; the order as it then was, whether the call was a repeat.
+    async fn wish(&self, wish: Wish) -> Result<(Order, bool), Error> {
+        let (answer, replayed) = match store::wish(&self.pool, self.home, wish, |stored| encode(stored).encode_to_vec()).await? {
+            Granted::New(answer) => (answer, false),
+            Granted::Replayed(answer) => (answer, true),
+        };
+        let order = Order::decode(answer.as_slice()).map_err(|_| Error::Malformed("the stored answer is no order".to_owned()))?;
+        Ok((order, replayed))
+    }
 }
 
 #[tonic::async_trait]
@@ -32,20 +44,33 @@ impl OrderService for Api {
         let request = decode(request.into_inner())?;
         let (stored, replayed) = match store::place(&self.pool, self.home, request).await? {
             Placed::New(stored) => {
-                self.wake.wake();
                 self.starter.start_soon(stored.order.id);
                 metrics::count(State::Placed);
                 (stored, false)
             }
             // The same answer as the first time, whatever became of the order since.
-            Placed::Replayed(id) => {
-                let mut stored = Box::new(store::get(&self.pool, id).await?);
-                (stored.order.state, stored.order.version) = (State::Placed, 1);
-                stored.order.cancel_reason.clear();
-                (stored, true)
-            }
+            Placed::Replayed(id) => (Box::new(as_placed(store::get(&self.pool, id).await?)), true),
         };
         Ok(Response::new(PlaceOrderResponse { order: Some(encode(&stored)), replayed }))
+    }
+
+    async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
+        let CancelOrderRequest { order_id, session_id, idempotency_key } = request.into_inner();
+        let wish = wish(&order_id, &session_id, &idempotency_key, Wanted::Cancel)?;
+        let id = wish.order;
+        let (order, replayed) = self.wish(wish).await?;
+        // Also after a repeat: the first time may have died between its commit and this.
+        self.starter.tell_cancelled_soon(id);
+        Ok(Response::new(CancelOrderResponse { order: Some(order), replayed }))
+    }
+
+    async fn return_order(&self, request: Request<ReturnOrderRequest>) -> Result<Response<ReturnOrderResponse>, Status> {
+        let ReturnOrderRequest { order_id, session_id, idempotency_key } = request.into_inner();
+        let wish = wish(&order_id, &session_id, &idempotency_key, Wanted::Return)?;
+        let id = wish.order;
+        let (order, replayed) = self.wish(wish).await?;
+        self.starter.start_return_soon(id);
+        Ok(Response::new(ReturnOrderResponse { order: Some(order), replayed }))
     }
 
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
@@ -55,64 +80,14 @@ impl OrderService for Api {
     }
 }
 
-fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::Malformed(error.to_string())
+/// The order as it was when it was accepted.
+fn as_placed(mut stored: Stored) -> Stored {
+    (stored.order.state, stored.order.course, stored.order.version) = (State::Placed, Course::Open, 1);
+    stored.order.cancel_reason.clear();
+    stored
 }
 
-fn decode(request: PlaceOrderRequest) -> Result<domain::Request, Error> {
-    let line = |line: market::PricedLine| {
-        let unit_price = line.unit_price.as_ref().ok_or_else(|| malformed("line.unit_price is required"))?;
-        Ok(Line {
-            sku: line.sku.parse().map_err(malformed)?,
-            quantity: line.quantity,
-            title: line.title,
-            unit_price: unit_price.try_into().map_err(malformed)?,
-        })
-    };
-    let address = request.address.ok_or_else(|| malformed("address is required"))?;
-    Ok(domain::Request {
-        session: request.session_id.parse().map_err(malformed)?,
-        key: request.idempotency_key.parse().map_err(malformed)?,
-        lines: request.lines.into_iter().map(line).collect::<Result<_, Error>>()?,
-        payment_token: request.payment_token,
-        address: Address {
-            name: address.name,
-            line1: address.line1,
-            city: address.city,
-            country: address.country,
-            postal_code: address.postal_code,
-        },
-    })
-}
-
-fn encode(stored: &Stored) -> wire::Order {
-    let order = &stored.order;
-    let state = match order.state {
-        State::Placed => wire::OrderState::Placed,
-        State::Confirmed => wire::OrderState::Confirmed,
-        State::Shipped => wire::OrderState::Shipped,
-        State::Cancelled => wire::OrderState::Cancelled,
-    };
-    let address = order.address.clone();
-    wire::Order {
-        order_id: order.id.to_string(),
-        state: state.into(),
-        home_region: market::Region::from(order.home).into(),
-        lines: order.lines.iter().map(events::line).collect(),
-        total: Some(order.total.into()),
-        address: Some(market::Address {
-            name: address.name,
-            line1: address.line1,
-            city: address.city,
-            country: address.country,
-            postal_code: address.postal_code,
-        }),
-        cancel_reason: order.cancel_reason.clone(),
-        placed_at: Some(prost_types::Timestamp {
-            seconds: stored.placed_at.unix_timestamp(),
-            nanos: stored.placed_at.nanosecond().cast_signed(),
-        }),
-        version: order.version,
-        session_id: order.session.to_string(),
-    }
+fn wish(order: &str, session: &str, key: &str, what: Wanted) -> Result<Wish, Error> {
+    let (order, session) = (order.parse().map_err(malformed)?, session.parse().map_err(malformed)?);
+    Ok(Wish { order, session, key: key.parse().map_err(malformed)?, what })
 }

@@ -1,8 +1,14 @@
 //! The order as a pure state machine.
 //!
 //! ```text
-//! placed ── confirm ──> confirmed ── ship ──> shipped
+//! placed ── confirm ──> confirmed ── ship ──> shipped ── return ──> returned
 //!   └────── cancel ───────────────────────> cancelled
+//! ```
+//! Beside the state stands the course: which way the order goes. It is what a cancel and the capture, the pivot, race for: both are commands
+//! on the order under the lock of its row, so one of them comes first and the other one is refused.
+//! ```text
+//! open ── pass the pivot ──> passed ── request return, once shipped ──> returning
+//!   └──── request cancel ──> cancelling
 //! ```
 
 use ids::{IdempotencyKey, OrderId, Region, SessionId, Sku};
@@ -23,15 +29,17 @@ pub enum State {
     Placed,
     /// Paid.
     Confirmed,
-    /// On its way. Final.
+    /// On its way. Final, unless its shopper sends it back.
     Shipped,
+    /// Sent back, and the money with it. Final.
+    Returned,
     /// Ended without a charge. Final.
     Cancelled,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Placed, Self::Confirmed, Self::Shipped, Self::Cancelled];
+    pub const ALL: [Self; 5] = [Self::Placed, Self::Confirmed, Self::Shipped, Self::Returned, Self::Cancelled];
 
     /// The name in the database and in events.
     #[must_use]
@@ -40,6 +48,7 @@ impl State {
             Self::Placed => "placed",
             Self::Confirmed => "confirmed",
             Self::Shipped => "shipped",
+            Self::Returned => "returned",
             Self::Cancelled => "cancelled",
         }
     }
@@ -48,6 +57,41 @@ impl State {
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// Which way an order goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Course {
+    /// Forward, and its shopper may still cancel.
+    Open,
+    /// Its shopper cancelled in time: what was done is undone.
+    Cancelling,
+    /// Past the pivot: forward, whatever its shopper wishes.
+    Passed,
+    /// Its shopper sends it back.
+    Returning,
+}
+
+impl Course {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Cancelling, Self::Passed, Self::Returning];
+
+    /// The name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Cancelling => "cancelling",
+            Self::Passed => "passed",
+            Self::Returning => "returning",
+        }
+    }
+
+    /// The course of that name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|course| course.as_str() == name)
     }
 }
 
@@ -108,6 +152,8 @@ pub struct Request {
     pub key: IdempotencyKey,
     /// What to buy.
     pub lines: Vec<Line>,
+    /// The lines are what the shopper's cart held, not what the caller wrote.
+    pub from_cart: bool,
     /// Token of the card.
     pub payment_token: String,
     /// Where it goes.
@@ -123,6 +169,8 @@ pub struct Order {
     pub session: SessionId,
     /// Where it stands.
     pub state: State,
+    /// Which way it goes.
+    pub course: Course,
     /// Who owns it.
     pub home: Region,
     /// What was bought.
@@ -157,6 +205,18 @@ pub enum Refusal {
     /// Past the pivot an order only goes forward.
     #[error("the order is paid already")]
     Paid,
+    /// Its shopper cancelled before the pivot.
+    #[error("the order was cancelled by its shopper")]
+    CancelRequested,
+    /// Its shopper cancels after the pivot.
+    #[error("it is too late to cancel: the order is being paid for or paid; return it when it has been shipped")]
+    TooLate,
+    /// Nothing to send back yet.
+    #[error("the order has not been shipped, so there is nothing to return; it may be cancelled until it is paid for")]
+    NotShipped,
+    /// Nobody asked to return it.
+    #[error("the order is not being returned")]
+    NotReturning,
 }
 
 /// Accepts a request as order `id` of region `home`.
@@ -164,7 +224,7 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal::Empty`] or [`Refusal::Invalid`].
 pub fn place(id: OrderId, home: Region, request: Request) -> Result<Order, Refusal> {
-    let Request { session, lines, payment_token, address, key: _ } = request;
+    let Request { session, lines, payment_token, address, key: _, from_cart: _ } = request;
     let Some(first) = lines.first() else { return Err(Refusal::Empty) };
     if lines.len() > MAX_LINES {
         return Err(Refusal::Invalid(format!("an order has at most {MAX_LINES} lines")));
@@ -196,12 +256,17 @@ pub fn place(id: OrderId, home: Region, request: Request) -> Result<Order, Refus
     if !(1..=MAX_FIELD).contains(&payment_token.len()) || !payment_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::Invalid(format!("payment_token must be 1 to {MAX_FIELD} visible ASCII characters")));
     }
-    Ok(Order { id, session, state: State::Placed, home, lines, total, payment_token, address, cancel_reason: String::new(), version: 1 })
+    let (state, course, cancel_reason) = (State::Placed, Course::Open, String::new());
+    Ok(Order { id, session, state, course, home, lines, total, payment_token, address, cancel_reason, version: 1 })
 }
 
-/// What the saga wants of an order.
+/// What its shopper or its sagas want of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// Its shopper does not want it any more.
+    RequestCancel,
+    /// The money is taken next.
+    PassPivot,
     /// It is paid.
     Confirm,
     /// It is on its way.
@@ -211,25 +276,48 @@ pub enum Command {
         /// Why, e.g. `PAYMENT_DECLINED`.
         reason: String,
     },
+    /// Its shopper sends it back.
+    RequestReturn,
+    /// The money is given back.
+    Return,
 }
 
-/// Applies `command`. `None` when it was applied before: a repeat changes nothing.
+/// Applies `command`. `None` when it was applied before: a repeat changes nothing. The version grows with the state, not with the course.
 ///
 /// # Errors
 /// A [`Refusal`] when the order cannot go there.
 pub fn decide(order: &Order, command: Command) -> Result<Option<Order>, Refusal> {
-    let (state, cancel_reason) = match (order.state, command) {
-        (State::Confirmed | State::Shipped, Command::Confirm)
-        | (State::Shipped, Command::Ship)
-        | (State::Cancelled, Command::Cancel { .. }) => return Ok(None),
-        (State::Placed, Command::Confirm) => (State::Confirmed, String::new()),
-        (State::Confirmed, Command::Ship) => (State::Shipped, String::new()),
-        (State::Placed, Command::Cancel { reason }) => (State::Cancelled, reason),
-        (State::Placed, Command::Ship) => return Err(Refusal::Unpaid),
-        (State::Confirmed, Command::Cancel { .. }) => return Err(Refusal::Paid),
-        (state @ (State::Shipped | State::Cancelled), _) => return Err(Refusal::Final(state)),
-    };
-    Ok(Some(Order { state, cancel_reason, version: order.version + 1, ..order.clone() }))
+    use {Course as C, State as S};
+    let mut next = order.clone();
+    match (command, order.state, order.course) {
+        // What was done is done; what ended cancelled needs no cancelling, what was returned no return.
+        (Command::RequestCancel, S::Placed, C::Cancelling)
+        | (Command::RequestCancel | Command::Cancel { .. }, S::Cancelled, _)
+        | (Command::PassPivot, S::Placed, C::Passed)
+        | (Command::PassPivot | Command::Confirm, S::Confirmed, _)
+        | (Command::PassPivot | Command::Confirm | Command::Ship, S::Shipped | S::Returned, _)
+        | (Command::RequestReturn, S::Shipped, C::Returning)
+        | (Command::RequestReturn | Command::Return, S::Returned, _) => return Ok(None),
+        (Command::RequestCancel, S::Placed, C::Open) => next.course = C::Cancelling,
+        (Command::PassPivot, S::Placed, C::Open) => next.course = C::Passed,
+        // A saga from before there was a pivot step confirms an order whose course is still open.
+        (Command::Confirm, S::Placed, _) => (next.state, next.course) = (S::Confirmed, C::Passed),
+        (Command::Ship, S::Confirmed, _) => next.state = S::Shipped,
+        (Command::Cancel { reason }, S::Placed, _) => (next.state, next.cancel_reason) = (S::Cancelled, reason),
+        (Command::RequestReturn, S::Shipped, _) => next.course = C::Returning,
+        (Command::Return, S::Shipped, C::Returning) => next.state = S::Returned,
+        (Command::PassPivot, S::Placed, _) => return Err(Refusal::CancelRequested),
+        (Command::RequestCancel, ..) => return Err(Refusal::TooLate),
+        (Command::RequestReturn | Command::Return, S::Placed | S::Confirmed, _) => return Err(Refusal::NotShipped),
+        (Command::Return, S::Shipped, _) => return Err(Refusal::NotReturning),
+        (Command::Ship, S::Placed, _) => return Err(Refusal::Unpaid),
+        (Command::Cancel { .. }, S::Confirmed, _) => return Err(Refusal::Paid),
+        (_, state @ (S::Shipped | S::Returned | S::Cancelled), _) => return Err(Refusal::Final(state)),
+    }
+    if next.state != order.state {
+        next.version += 1;
+    }
+    Ok(Some(next))
 }
 
 #[cfg(test)]

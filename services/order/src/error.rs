@@ -16,6 +16,15 @@ pub(crate) enum Error {
     /// The key was used for another order.
     #[error("this idempotency key was used for an order with another body; use a new key for a new order")]
     KeyReused,
+    /// A request with this key is still under way.
+    #[error("a request with this idempotency key is still being answered; send it again in a moment")]
+    KeyBusy,
+    /// Another session placed the order.
+    #[error("another session placed this order, and only that one may change it")]
+    NotYours,
+    /// The other region owns the order.
+    #[error("the order is owned by region {0}: send the request there (header X-Region: {0})")]
+    OtherRegion(ids::Region),
     /// No such order here.
     #[error("there is no such order in this region; one placed in the other region a moment ago may still be on its way")]
     NotFound,
@@ -27,8 +36,8 @@ pub(crate) enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The commit of a new order was sent and its answer lost.
-    #[error("the order may or may not have been placed; repeat the request with the same idempotency key")]
+    /// The commit of a change was sent and its answer lost.
+    #[error("it may or may not have been done; repeat the request with the same idempotency key")]
     CommitUnknown(#[source] sqlx::Error),
     /// The database failed.
     #[error("use the database")]
@@ -40,7 +49,12 @@ impl Error {
         match self {
             Self::Malformed(_) | Self::Refused(Refusal::Invalid(_)) => (Kind::Invalid, "ORDER_INVALID_REQUEST"),
             Self::Refused(Refusal::Empty) => (Kind::Refused, "ORDER_EMPTY"),
+            Self::Refused(Refusal::TooLate) => (Kind::Refused, "ORDER_TOO_LATE_TO_CANCEL"),
+            Self::Refused(Refusal::NotShipped) => (Kind::Refused, "ORDER_NOT_SHIPPED"),
             Self::Refused(_) => (Kind::Refused, "ORDER_STATE"),
+            Self::KeyBusy => (Kind::Conflict, "ORDER_KEY_BUSY"),
+            Self::NotYours => (Kind::Refused, "ORDER_NOT_YOURS"),
+            Self::OtherRegion(_) => (Kind::Refused, "ORDER_OTHER_REGION"),
             Self::KeyReused => (Kind::Conflict, "ORDER_KEY_REUSED"),
             Self::NotFound => (Kind::NotFound, "ORDER_NOT_FOUND"),
             Self::CommitUnknown(_) => (Kind::OutcomeUnknown, "ORDER_OUTCOME_UNKNOWN"),

@@ -13,6 +13,7 @@ pub(crate) fn of(order: &Order) -> Event {
         State::Placed => ("order.placed", placed(order).encode_to_vec()),
         State::Confirmed => ("order.confirmed", event::OrderConfirmed { order_id, version }.encode_to_vec()),
         State::Shipped => ("order.shipped", event::OrderShipped { order_id, version }.encode_to_vec()),
+        State::Returned => ("order.returned", event::OrderReturned { order_id, version }.encode_to_vec()),
         State::Cancelled => {
             let reason = order.cancel_reason.clone();
             ("order.cancelled", event::OrderCancelled { order_id, reason, version }.encode_to_vec())

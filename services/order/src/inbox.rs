@@ -2,36 +2,38 @@
 
 use async_trait::async_trait;
 use ids::OrderId;
-use spine::{Delivery, Handler, Refusal};
-use sqlx::PgPool;
+use spine::{Applied, Delivery, Handler, Refusal};
+use sqlx::PgConnection;
 
-use crate::{saga::Starter, store};
+use crate::{saga::Starter, store::sagas};
 
 /// Name of this consumer in the inbox, and of its group.
 pub(crate) const GROUP: &str = "order";
 
 /// Wakes sagas that wait for their payment.
 pub(crate) struct Payments {
-    pub(crate) pool: PgPool,
     pub(crate) starter: Starter,
 }
 
 #[async_trait]
 impl Handler for Payments {
-    async fn handle(&self, delivery: &Delivery) -> Result<(), Refusal> {
+    fn wants(&self, kind: &str) -> bool {
+        kind == "payment.requires_action" || has_settled(kind)
+    }
+
+    async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
         let id: OrderId = delivery.key.parse().map_err(|error: ids::InvalidId| Refusal::Poison(error.to_string()))?;
-        let mut tx = self.pool.begin().await?;
-        if !::store::inbox::is_first_in(&mut tx, GROUP, delivery.event_id).await? {
-            return Ok(());
-        }
-        let has_settled = matches!(delivery.kind.as_str(), "payment.authorized" | "payment.declined" | "payment.voided");
-        if delivery.kind == "payment.requires_action" {
-            store::note_step_up_in(&mut tx, id).await?;
-        } else if has_settled && store::end_step_up_in(&mut tx, id).await? {
+        if !has_settled(&delivery.kind) {
+            sagas::note_step_up_in(tx, id).await?;
+        } else if sagas::end_step_up_in(tx, id).await? {
             // Signalled before the commit: a crash in between signals twice, which only makes the saga look twice.
             self.starter.payment_changed(id).await.map_err(Refusal::Later)?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(Applied::default())
     }
+}
+
+/// Whether the payment waits for the shopper no more.
+fn has_settled(kind: &str) -> bool {
+    matches!(kind, "payment.authorized" | "payment.declined" | "payment.voided")
 }

@@ -1,16 +1,19 @@
 //! The order service: accepts orders and brings each to a final state.
 //!
-//! - Owns: orders, their lines, the saga's bookkeeping (schema `order`).
-//! - RPCs: `order.v1.OrderService` (`PlaceOrder`, `GetOrder`).
-//! - Says: `order.placed|confirmed|shipped|cancelled` on `order.events`; `order.status.<id>` on NATS for open pages.
+//! - Owns: orders, their lines, the sagas' bookkeeping (schema `order`).
+//! - RPCs: `order.v1.OrderService` (`PlaceOrder`, `CancelOrder`, `ReturnOrder`, `GetOrder`).
+//! - Says: `order.placed|confirmed|shipped|returned|cancelled` on `order.events`; `order.status.<id>` on NATS for open pages.
 //! - Hears: `payment.events`, to wake a saga that waits for the shopper's bank; its own `order.events`, to tell NATS.
 //! - Keeps: ORDER-1, ORDER-2, and by its saga PAY-1 and STOCK-2.
 //!
 //! ```text
 //! PlaceOrder ── one transaction: key, order, outbox ── commit ── answer
 //!                        └─> Temporal (workflow id = order id; the sweeper starts what a crash left out)
-//!      reserve ─> authorize ─(step-up)─> capture │ confirm ─> ship          after the pivot only forward
-//!      release <─ void      <────────────────────┘ before the pivot: back, in reverse, then cancel
+//!      reserve ─> authorize ─(step-up)─> pivot ─> capture │ confirm ─> ship     after the pivot only forward
+//!      release <─ void      <──────────────┴─────────┘ before the pivot: back, in reverse, then cancel
+//!
+//! CancelOrder ── course: cancelling, unless the pivot was first ── commit ── answer ──> a signal, to be quick
+//! ReturnOrder ── course: returning, once shipped ── commit ── answer ──> workflow `<order>/return`: refund ─> take back
 //! ```
 
 mod api;
@@ -20,7 +23,7 @@ mod error;
 mod events;
 mod inbox;
 mod metrics;
-mod saga;
+pub mod saga;
 mod server;
 mod status;
 mod store;
@@ -28,7 +31,7 @@ mod sweeper;
 
 use rpc::process::Fatal;
 
-pub use crate::config::Config;
+pub use crate::config::{Config, Temporal};
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 

@@ -8,7 +8,7 @@ const UNSTARTED: &str = "market_order_unstarted_orders";
 /// Writes the help texts, and shows the counters from the first scrape on.
 pub(crate) fn describe() {
     metrics::describe_counter!(CHANGES, "Orders that reached a state");
-    metrics::describe_gauge!(UNSTARTED, "Open orders without a workflow; more than a moment above 0 breaks promise ORDER-1");
+    metrics::describe_gauge!(UNSTARTED, "Open orders and returns without a workflow; more than a moment above 0 breaks promise ORDER-1");
     for state in State::ALL {
         metrics::counter!(CHANGES, "state" => state.as_str()).absolute(0);
     }

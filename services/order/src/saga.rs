@@ -1,92 +1,45 @@
-//! Runs the order's saga on Temporal: the worker of this region, and the starter of its workflows.
+//! Runs the order's sagas on Temporal: the worker of this region, and the starter of its workflows.
 //!
-//! Nothing here is needed to accept an order: while Temporal is away orders are accepted, and the sweeper starts their workflows later.
+//! Nothing here is needed to accept an order, a cancel or a return: while Temporal is away they are stored, and the sweeper starts the
+//! workflows later.
 
+mod calls;
 mod order;
+mod returning;
+mod starter;
 mod steps;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use ids::OrderId;
 use rpc::process::Fatal;
 use sqlx::PgPool;
-use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
-    errors::{WorkflowInteractionError, WorkflowStartError},
-};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use order::{OrderSaga, SagaInput};
-pub(crate) use steps::Steps;
+pub use order::OrderSaga;
+pub use returning::OrderReturn;
+use starter::Errands;
+pub(crate) use starter::Starter;
+pub use steps::{SagaInput, Steps};
 
-use crate::{config::Temporal, store};
+use crate::config::Temporal;
 
 /// Where the workflows of this service wait for a worker.
-const TASK_QUEUE: &str = "order";
-/// Starts that wait for their turn; more are left to the sweeper.
-const WAITING_STARTS: usize = 10_000;
-/// Starts under way at once.
-const CONCURRENT_STARTS: usize = 64;
+pub const TASK_QUEUE: &str = "order";
 const RECONNECT: Duration = Duration::from_millis(500);
-
-/// Starts workflows and signals them. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Starter {
-    queue: mpsc::Sender<(OrderId, Option<String>)>,
-    pending: Arc<Mutex<HashSet<OrderId>>>,
-    client: watch::Receiver<Option<Client>>,
-}
 
 /// The other end of a [`Starter`].
 pub(crate) struct Sagas {
-    queue: mpsc::Receiver<(OrderId, Option<String>)>,
-    pending: Arc<Mutex<HashSet<OrderId>>>,
+    errands: Errands,
     client: watch::Sender<Option<Client>>,
 }
 
 /// A starter and what runs it.
 pub(crate) fn channel() -> (Starter, Sagas) {
-    let (queue, starts) = mpsc::channel(WAITING_STARTS);
-    let (client, connected) = watch::channel(None);
-    let pending = Arc::<Mutex<HashSet<OrderId>>>::default();
-    (Starter { queue, pending: pending.clone(), client: connected }, Sagas { queue: starts, pending, client })
-}
-
-impl Starter {
-    /// Starts the order's workflow in the background. One that cannot be started now is left to the sweeper.
-    pub(crate) fn start_soon(&self, id: OrderId) {
-        let is_new = self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        if is_new && self.queue.try_send((id, telemetry::current_traceparent())).is_err() {
-            self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        }
-    }
-
-    /// Tells the order's workflow that its payment changed. One that has ended needs no telling.
-    ///
-    /// # Errors
-    /// When Temporal is away.
-    pub(crate) async fn payment_changed(&self, id: OrderId) -> Result<(), String> {
-        let client = self.client.borrow().clone().ok_or("temporal is not connected")?;
-        let handle = client.get_workflow_handle::<OrderSaga>(id.to_string());
-        match handle.signal(OrderSaga::payment_changed, (), WorkflowSignalOptions::default()).await {
-            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// A readiness check: Temporal is connected.
-    ///
-    /// # Errors
-    /// When it is not.
-    pub(crate) fn is_connected(&self) -> Result<(), String> {
-        self.client.borrow().as_ref().map(drop).ok_or_else(|| "not connected".to_owned())
-    }
+    let (starter, errands, client) = starter::channel();
+    (starter, Sagas { errands, client })
 }
 
 impl Sagas {
@@ -94,32 +47,21 @@ impl Sagas {
     ///
     /// # Errors
     /// When the worker cannot go on; the process is then started anew.
-    pub(crate) async fn run(mut self, temporal: Temporal, steps: Steps, pool: PgPool, shutdown: CancellationToken) -> Result<(), Fatal> {
+    pub(crate) async fn run(self, temporal: Temporal, steps: Steps, pool: PgPool, shutdown: CancellationToken) -> Result<(), Fatal> {
         let Some(client) = shutdown.run_until_cancelled(connect(&temporal)).await.transpose()? else { return Ok(()) };
         self.client.send_replace(Some(client.clone()));
-        let starts = async {
-            let turns = Arc::new(Semaphore::new(CONCURRENT_STARTS));
-            while let Some((id, traceparent)) = self.queue.recv().await {
-                let turn = turns.clone().acquire_owned().await;
-                let (client, pool, pending) = (client.clone(), pool.clone(), self.pending.clone());
-                tokio::spawn(async move {
-                    let _turn = turn;
-                    if let Err(error) = start(&client, &pool, id, traceparent).await {
-                        tracing::warn!(order.id = %id, error, "workflow not started, the sweeper will try again");
-                    }
-                    pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-                });
-            }
-            Ok(())
-        };
         tokio::select! {
-            result = work(client.clone(), steps, shutdown.clone()) => result,
-            result = starts => result,
+            result = work(client.clone(), worker(steps)?, shutdown.clone()) => result,
+            () = self.errands.run(client, pool) => Ok(()),
         }
     }
 }
 
-async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
+/// Connects to Temporal, however long it takes to be there.
+///
+/// # Errors
+/// When the address or the namespace cannot be one.
+pub async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
     let target: url::Url = format!("http://{}", temporal.address).parse()?;
     loop {
         let options = ConnectionOptions::new(target.clone())
@@ -135,26 +77,24 @@ async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
     }
 }
 
-/// Starts the workflow unless it runs or has succeeded, then notes it.
-async fn start(client: &Client, pool: &PgPool, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
-    let options = WorkflowStartOptions::new(TASK_QUEUE, id.to_string())
-        .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
-        .enable_eager_workflow_start(true)
-        .build();
-    match client.start_workflow(OrderSaga::run, SagaInput { order_id: id.to_string(), traceparent }, options).await {
-        Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => {}
-        Err(error) => return Err(error.to_string()),
-    }
-    store::mark_started(pool, id).await.map_err(|error| error.to_string())
+/// A worker with both workflows and these steps.
+///
+/// # Errors
+/// When a workflow is registered twice.
+pub fn worker(steps: Steps) -> Result<WorkerOptions, Fatal> {
+    let options = WorkerOptions::new(TASK_QUEUE).register_workflow::<OrderSaga>()?.register_workflow::<OrderReturn>()?;
+    Ok(options.register_activities(steps).build())
 }
 
-/// Runs the worker on a thread of its own: workflows are not `Send`.
-async fn work(client: Client, steps: Steps, shutdown: CancellationToken) -> Result<(), Fatal> {
+/// Runs a worker on a thread of its own until `shutdown`: workflows are not `Send`.
+///
+/// # Errors
+/// When it stops by itself.
+pub async fn work(client: Client, options: WorkerOptions, shutdown: CancellationToken) -> Result<(), Fatal> {
     let handle = tokio::runtime::Handle::current();
     let run = move || -> Result<(), Fatal> {
         let _in_runtime = handle.enter();
         let runtime = Runtime::from_current_tokio(Default::default())?;
-        let options = WorkerOptions::new(TASK_QUEUE).register_workflow::<OrderSaga>()?.register_activities(steps).build();
         let mut worker = Worker::new(&runtime, client, options)?;
         let stop = worker.shutdown_handle();
         handle.spawn({

@@ -1,11 +1,8 @@
 //! Wiring: pool, workers, RPCs, health.
 
-use proto::{
-    inventory::v1::inventory_service_client::InventoryServiceClient, order::v1::order_service_server::OrderServiceServer,
-    payment::v1::payment_service_client::PaymentServiceClient,
-};
+use proto::order::v1::order_service_server::OrderServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::Consumer;
+use spine::{Consumer, InDatabase, Outbox, Outside};
 
 use crate::{api::Api, config::Config, inbox, metrics, saga, status, sweeper};
 
@@ -17,23 +14,26 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
     let (starter, sagas) = saga::channel();
     let shutdown = process.shutdown.clone();
-    let wake = spine::publish(&process, &pool, &config.kafka, format!("/market/{}/order", config.region));
+    let outbox = Outbox {
+        pool: pool.clone(),
+        database_url: config.database_url,
+        bootstrap: config.kafka.clone(),
+        source: format!("/market/{}/order", config.region),
+    };
+    spine::publish(&process, outbox);
 
-    let handler = inbox::Payments { pool: pool.clone(), starter: starter.clone() };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::PAYMENT_EVENTS], handler };
+    let handler = inbox::Payments { starter: starter.clone() };
+    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::PAYMENT_EVENTS], sink };
     consumer.start(&process, "payment events");
 
     let nats = async_nats::ConnectOptions::new().name("order").retry_on_initial_connect().connect(&config.nats_url).await?;
-    let handler = status::Statuses { nats };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: status::GROUP, topics: &[spine::topics::ORDER_EVENTS], handler };
+    let sink = Outside(status::Statuses { nats });
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: status::GROUP, topics: &[spine::topics::ORDER_EVENTS], sink };
     consumer.start(&process, "order status");
 
-    let steps = saga::Steps {
-        pool: pool.clone(),
-        wake: wake.clone(),
-        inventory: InventoryServiceClient::new(rpc::channel(config.inventory)),
-        payment: PaymentServiceClient::new(rpc::channel(config.payment)),
-    };
+    let (inventory, payment) = (rpc::channel(config.inventory), rpc::channel(config.payment));
+    let steps = saga::Steps::new(pool.clone(), inventory, payment);
     process.spawn("saga worker", sagas.run(config.temporal, steps, pool.clone(), shutdown.clone()));
     let sweep = sweeper::run(pool.clone(), config.region, starter.clone(), shutdown.clone());
     process.spawn("sweeper", async {
@@ -41,7 +41,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         Ok(())
     });
 
-    let api = Api { pool: pool.clone(), home: config.region, wake, starter: starter.clone() };
+    let api = Api { pool: pool.clone(), home: config.region, starter: starter.clone() };
     let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish()?;
     let kafka = config.kafka;
     let readiness = Readiness::default()

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use prost::Message as _;
 use proto::events::order::v1 as event;
 use serde_json::json;
-use spine::{Delivery, Handler, Refusal};
+use spine::{Delivery, Listener, Refusal};
 
 /// Name of the consumer group.
 pub(crate) const GROUP: &str = "order-status";
@@ -26,14 +26,15 @@ fn status(delivery: &Delivery) -> Result<Option<(&'static str, u64)>, prost::Dec
         "order.placed" => ("placed", event::OrderPlaced::decode(payload)?.version),
         "order.confirmed" => ("confirmed", event::OrderConfirmed::decode(payload)?.version),
         "order.shipped" => ("shipped", event::OrderShipped::decode(payload)?.version),
+        "order.returned" => ("returned", event::OrderReturned::decode(payload)?.version),
         "order.cancelled" => ("cancelled", event::OrderCancelled::decode(payload)?.version),
         _ => return Ok(None),
     }))
 }
 
 #[async_trait]
-impl Handler for Statuses {
-    async fn handle(&self, delivery: &Delivery) -> Result<(), Refusal> {
+impl Listener for Statuses {
+    async fn hear(&self, delivery: &Delivery) -> Result<(), Refusal> {
         let Some((state, version)) = status(delivery).map_err(|error| Refusal::Poison(error.to_string()))? else { return Ok(()) };
         let message = json!({ "order_id": delivery.key, "state": state, "version": version }).to_string();
         // While NATS is away its client takes messages only until its queue is full.

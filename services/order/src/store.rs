@@ -1,6 +1,8 @@
 //! Orders in PostgreSQL. Every change commits with its event.
 
-use ids::{OrderId, Region};
+pub(crate) mod sagas;
+
+use ids::{IdempotencyKey, OrderId, Region, SessionId};
 use money::Money;
 use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -12,7 +14,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, Address, Command, Line, Order, Request, State},
+    domain::{self, Address, Command, Course, Line, Order, Request, State},
     error::Error,
     events, metrics,
 };
@@ -38,6 +40,7 @@ struct OrderRow {
     order_id: Uuid,
     session_id: String,
     state: String,
+    course: String,
     home_region: String,
     payment_token: String,
     address: sqlx::types::Json<Address>,
@@ -56,10 +59,26 @@ struct LineRow {
     unit_minor: i64,
 }
 
-/// The part of a request that a repeat must share: who pays and where it goes. Lines come from the cart, which the order empties.
+/// The part of a request that a repeat must share: who pays, where it goes, and what was asked for. Prices are the shop's, not the caller's.
+/// Lines of a cart are no part of it: the first order emptied the cart.
 fn request_hash(request: &Request) -> Vec<u8> {
     let address = serde_json::to_vec(&request.address).expect("an address is plain text");
-    Sha256::new().chain_update(request.payment_token.as_bytes()).chain_update([0]).chain_update(address).finalize().to_vec()
+    let mut hash = Sha256::new().chain_update(request.payment_token.as_bytes()).chain_update([0]).chain_update(address);
+    if !request.from_cart {
+        let mut lines: Vec<String> = request.lines.iter().map(|line| format!("\0{} {}", line.quantity, line.sku)).collect();
+        lines.sort_unstable();
+        lines.iter().for_each(|line| hash.update(line.as_bytes()));
+    }
+    hash.finalize().to_vec()
+}
+
+/// Claims the key. Whoever comes while the first is still running waits for it, as long as a lock may be waited for.
+async fn claim_in(tx: &mut PgConnection, scope: &str, key: &str, hash: &[u8]) -> Result<Claim, Error> {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    idempotency::claim_in(tx, scope, key, hash).await.map_err(|error| {
+        let is_busy = error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == LOCK_NOT_AVAILABLE);
+        if is_busy { Error::KeyBusy } else { Error::Database(error) }
+    })
 }
 
 /// Accepts an order, or finds the one that this key made before.
@@ -67,7 +86,7 @@ pub(crate) async fn place(pool: &PgPool, home: Region, request: Request) -> Resu
     let (scope, key) = (format!("place/{}", request.session), request.key.to_string());
     let hash = request_hash(&request);
     let mut tx = pool.begin().await?;
-    match idempotency::claim_in(&mut tx, &scope, &key, &hash).await? {
+    match claim_in(&mut tx, &scope, &key, &hash).await? {
         Claim::Reused => return Err(Error::KeyReused),
         Claim::Replay(answer) => {
             let id = Uuid::from_slice(&answer).map_err(|_| Error::Malformed("the stored answer is no order id".to_owned()))?;
@@ -115,6 +134,63 @@ async fn insert_in(tx: &mut PgConnection, order: &Order) -> Result<OffsetDateTim
     Ok(placed_at)
 }
 
+/// What a shopper wants of an order that there is.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) order: OrderId,
+    pub(crate) session: SessionId,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) what: Wanted,
+}
+
+/// What can be wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// That it ends cancelled.
+    Cancel,
+    /// That it goes back.
+    Return,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub(crate) enum Granted {
+    /// It is stored, now or under another key; the answer is kept for repeats.
+    New(Vec<u8>),
+    /// This key had been answered so.
+    Replayed(Vec<u8>),
+}
+
+/// Stores a wish, under the lock of the order's row and with the answer that `encode` makes of the order.
+pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl Fn(&Stored) -> Vec<u8> + Send) -> Result<Granted, Error> {
+    let (verb, command) = match wish.what {
+        Wanted::Cancel => ("cancel", Command::RequestCancel),
+        Wanted::Return => ("return", Command::RequestReturn),
+    };
+    let (scope, key) = (format!("{verb}/{}", wish.session), wish.key.to_string());
+    let mut tx = pool.begin().await?;
+    match claim_in(&mut tx, &scope, &key, wish.order.as_uuid().as_bytes()).await? {
+        Claim::Reused => return Err(Error::KeyReused),
+        Claim::Replay(answer) => return Ok(Granted::Replayed(answer)),
+        Claim::New => {}
+    }
+    let mut stored = lock_in(&mut tx, wish.order).await?;
+    if stored.order.session != wish.session {
+        return Err(Error::NotYours);
+    }
+    if stored.order.home != home {
+        return Err(Error::OtherRegion(stored.order.home));
+    }
+    if let Some(next) = domain::decide(&stored.order, command)? {
+        update_in(&mut tx, &stored.order, &next).await?;
+        stored.order = next;
+    }
+    let answer = encode(&stored);
+    idempotency::answer_in(&mut tx, &scope, &key, &answer).await?;
+    tx.commit().await.map_err(Error::CommitUnknown)?;
+    Ok(Granted::New(answer))
+}
+
 /// Reads an order of either region.
 pub(crate) async fn get(pool: &PgPool, id: OrderId) -> Result<Stored, Error> {
     let mut connection = pool.acquire().await?;
@@ -125,20 +201,35 @@ pub(crate) async fn get(pool: &PgPool, id: OrderId) -> Result<Stored, Error> {
 /// Applies `command` and says its event, in one transaction. False when it was applied before.
 pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<bool, Error> {
     let mut tx = pool.begin().await?;
-    let row = sqlx::query_as("SELECT * FROM orders WHERE order_id = $1 FOR UPDATE").bind(id.as_uuid()).fetch_optional(&mut *tx).await?;
-    let order = read_in(&mut tx, row.ok_or(Error::NotFound)?).await?.order;
+    let order = lock_in(&mut tx, id).await?.order;
     let Some(next) = domain::decide(&order, command)? else { return Ok(false) };
-    sqlx::query("UPDATE orders SET state = $2, cancel_reason = $3, version = $4 WHERE order_id = $1")
-        .bind(id.as_uuid())
+    update_in(&mut tx, &order, &next).await?;
+    tx.commit().await?;
+    if next.state != order.state {
+        metrics::count(next.state);
+    }
+    Ok(true)
+}
+
+async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Stored, Error> {
+    let row = sqlx::query_as("SELECT * FROM orders WHERE order_id = $1 FOR UPDATE").bind(id.as_uuid()).fetch_optional(&mut *tx).await?;
+    read_in(tx, row.ok_or(Error::NotFound)?).await
+}
+
+/// Writes what became of `order`, which is locked, and says its new state.
+async fn update_in(tx: &mut PgConnection, order: &Order, next: &Order) -> Result<(), Error> {
+    sqlx::query("UPDATE orders SET state = $2, course = $3, cancel_reason = $4, version = $5 WHERE order_id = $1")
+        .bind(next.id.as_uuid())
         .bind(next.state.as_str())
+        .bind(next.course.as_str())
         .bind(&next.cancel_reason)
         .bind(next.version.cast_signed())
         .execute(&mut *tx)
         .await?;
-    outbox::append_in(&mut tx, &events::of(&next)).await?;
-    tx.commit().await?;
-    metrics::count(next.state);
-    Ok(true)
+    if next.state != order.state {
+        outbox::append_in(tx, &events::of(next)).await?;
+    }
+    Ok(())
 }
 
 async fn read_in(connection: &mut PgConnection, row: OrderRow) -> Result<Stored, Error> {
@@ -161,6 +252,7 @@ async fn read_in(connection: &mut PgConnection, row: OrderRow) -> Result<Stored,
         id: OrderId::from_uuid(row.order_id),
         session: row.session_id.parse().map_err(|_| corrupt("session_id"))?,
         state: State::of(&row.state).ok_or_else(|| corrupt("state"))?,
+        course: Course::of(&row.course).ok_or_else(|| corrupt("course"))?,
         home: row.home_region.parse().map_err(|_| corrupt("home_region"))?,
         lines: lines.into_iter().map(line).collect::<Result<_, Error>>()?,
         total: Money::new(row.total_minor, currency),
@@ -170,45 +262,4 @@ async fn read_in(connection: &mut PgConnection, row: OrderRow) -> Result<Stored,
         version: row.version.cast_unsigned(),
     };
     Ok(Stored { order, placed_at: row.placed_at })
-}
-
-/// Notes that the order's workflow was started.
-pub(crate) async fn mark_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
-    sqlx::query("INSERT INTO sagas (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
-        .bind(id.as_uuid())
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
-/// An open order whose workflow may be missing.
-pub(crate) struct Unstarted {
-    pub(crate) id: OrderId,
-    /// It was noted as started, but that is long ago.
-    pub(crate) was_started: bool,
-}
-
-/// Open orders of `home`, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
-pub(crate) async fn list_unstarted(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
-    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
-        "SELECT o.order_id, s.order_id IS NOT NULL FROM orders o LEFT JOIN sagas s USING (order_id)
-         WHERE o.state IN ('placed', 'confirmed') AND o.home_region = $1
-           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute')
-         ORDER BY s.order_id IS NOT NULL, o.placed_at LIMIT 500",
-    )
-    .bind(home.as_str())
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(|(id, was_started)| Unstarted { id: OrderId::from_uuid(id), was_started }).collect())
-}
-
-/// Notes that the order waits for the shopper's bank.
-pub(crate) async fn note_step_up_in(tx: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO step_ups (order_id) VALUES ($1) ON CONFLICT DO NOTHING").bind(id.as_uuid()).execute(tx).await.map(drop)
-}
-
-/// Forgets that the order waits. True when it did.
-pub(crate) async fn end_step_up_in(tx: &mut PgConnection, id: OrderId) -> sqlx::Result<bool> {
-    let deleted = sqlx::query("DELETE FROM step_ups WHERE order_id = $1").bind(id.as_uuid()).execute(tx).await?;
-    Ok(deleted.rows_affected() > 0)
 }

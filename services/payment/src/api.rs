@@ -1,11 +1,16 @@
-//! `payment.v1.PaymentService`: decode, call, encode. Payments are idempotent by their order, so the key of a step has nothing to add.
+//! `payment.v1.PaymentService`: decode, call, encode. Payments are idempotent by their order, so the key of a step has nothing to add, but
+//! for refunds, of which there may be several.
 
-use ids::OrderId;
+mod reports;
+
+use ids::{IdempotencyKey, OrderId};
 use money::Money;
 use proto::payment::v1::{
-    self as wire, AuthorizeRequest, AuthorizeResponse, CaptureRequest, CaptureResponse, GetPaymentRequest, GetPaymentResponse,
+    self as wire, AuthorizeRequest, AuthorizeResponse, CaptureRequest, CaptureResponse, GetBalancesRequest, GetBalancesResponse,
+    GetPaymentRequest, GetPaymentResponse, GetReconciliationRequest, GetReconciliationResponse, ReconcileDayRequest, ReconcileDayResponse,
     RefundRequest, RefundResponse, VoidRequest, VoidResponse, payment_service_server::PaymentService,
 };
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -13,14 +18,19 @@ use crate::{
     domain::{Command, Terms},
     error::Error,
     events,
+    reconciler::Reconciler,
+    store,
 };
 
 /// Longest token of a card, in bytes.
 const MAX_TOKEN: usize = 255;
+/// Longest key of a refund, in bytes: with the order's id before it, it is a key that the provider takes.
+const MAX_REFUND_KEY: usize = 200;
 
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) cashier: Cashier,
+    pub(crate) reconciler: Reconciler,
 }
 
 #[tonic::async_trait]
@@ -44,7 +54,10 @@ impl PaymentService for Api {
     }
 
     async fn refund(&self, request: Request<RefundRequest>) -> Result<Response<RefundResponse>, Status> {
-        let payment = self.follow(&request.into_inner().order_id, Command::Refund).await?;
+        let request = request.into_inner();
+        let key = refund_key(order_id(&request.order_id)?, &request.idempotency_key)?;
+        let amount = request.amount.as_ref().map(amount).transpose()?;
+        let payment = self.follow(&request.order_id, Command::Refund { key, amount }).await?;
         Ok(Response::new(RefundResponse { payment: Some(payment) }))
     }
 
@@ -52,6 +65,26 @@ impl PaymentService for Api {
         let id = order_id(&request.into_inner().order_id)?;
         let payment = self.cashier.read(id).await?;
         Ok(Response::new(GetPaymentResponse { payment: Some(events::payment(id, &payment)) }))
+    }
+
+    async fn reconcile_day(&self, request: Request<ReconcileDayRequest>) -> Result<Response<ReconcileDayResponse>, Status> {
+        let day = reports::day(&request.into_inner().day)?.unwrap_or_else(|| OffsetDateTime::now_utc().date());
+        let run = self.reconciler.day(day).await?;
+        Ok(Response::new(ReconcileDayResponse { reconciliation: Some(reports::reconciliation(run)) }))
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<GetReconciliationRequest>,
+    ) -> Result<Response<GetReconciliationResponse>, Status> {
+        let day = reports::day(&request.into_inner().day)?;
+        let run = store::reconciliation::newest(&self.cashier.pool, day).await?;
+        Ok(Response::new(GetReconciliationResponse { reconciliation: run.map(reports::reconciliation) }))
+    }
+
+    async fn get_balances(&self, _request: Request<GetBalancesRequest>) -> Result<Response<GetBalancesResponse>, Status> {
+        let balances = store::ledger::balances(&self.cashier.pool).await?;
+        Ok(Response::new(GetBalancesResponse { balances: balances.into_iter().map(reports::balance).collect() }))
     }
 }
 
@@ -71,11 +104,26 @@ fn order_id(text: &str) -> Result<OrderId, Error> {
     text.parse().map_err(malformed)
 }
 
-fn terms(amount: Option<&proto::market::v1::Money>, token: String) -> Result<Terms, Error> {
-    let amount: Money = amount.ok_or_else(|| malformed("amount is required"))?.try_into().map_err(malformed)?;
+/// A refund's name at the provider, where all orders share one space of keys.
+fn refund_key(order_id: OrderId, key: &str) -> Result<String, Error> {
+    let key: IdempotencyKey = key.parse().map_err(malformed)?;
+    if key.as_str().len() > MAX_REFUND_KEY {
+        return Err(malformed(format!("a refund's idempotency_key must have at most {MAX_REFUND_KEY} characters")));
+    }
+    let is_named = key.as_str().strip_prefix(&order_id.to_string()).is_some_and(|rest| rest.starts_with('/'));
+    Ok(if is_named { key.to_string() } else { order_id.step_key(key.as_str()) })
+}
+
+fn amount(amount: &proto::market::v1::Money) -> Result<Money, Error> {
+    let amount: Money = amount.try_into().map_err(malformed)?;
     if amount.amount_minor <= 0 {
         return Err(malformed("amount must be more than 0"));
     }
+    Ok(amount)
+}
+
+fn terms(amount: Option<&proto::market::v1::Money>, token: String) -> Result<Terms, Error> {
+    let amount = self::amount(amount.ok_or_else(|| malformed("amount is required"))?)?;
     if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(malformed(format!("payment_token must have 1 to {MAX_TOKEN} visible ASCII characters")));
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use ids::OrderId;
-use spine::Wake;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::{
     domain::{Charge, Command, Next, Payment, Refusal, State},
     error::Error,
     psp::Psp,
-    store,
+    store::{self, Heard},
 };
 
 /// The longest way has three questions: what became of the charge, the command itself, and where the charge stands when that was refused.
@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Cashier {
     pub(crate) pool: PgPool,
     pub(crate) psp: Psp,
-    pub(crate) wake: Wake,
 }
 
 impl Cashier {
@@ -36,7 +35,6 @@ impl Cashier {
                     self.learn(id, &charge).await?;
                 }
                 (_, payment) => {
-                    self.wake.wake();
                     return Ok(payment);
                 }
             }
@@ -46,10 +44,12 @@ impl Cashier {
 
     /// Takes in what the provider says of the order's charge.
     pub(crate) async fn learn(&self, id: OrderId, charge: &Charge) -> Result<(), Error> {
-        if store::learn(&self.pool, id, charge).await? {
-            self.wake.wake();
-        }
-        Ok(())
+        store::learn(&self.pool, id, charge).await.map(drop)
+    }
+
+    /// Takes in what the provider tells of the order's charge by the webhook `notice`.
+    pub(crate) async fn hear(&self, notice: Uuid, id: OrderId, charge: &Charge) -> Result<Heard, Error> {
+        store::hear(&self.pool, notice, id, charge).await
     }
 
     /// The order's payment. One that waits for the shopper for long is looked up at the provider, in case its webhook is lost.

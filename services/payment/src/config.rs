@@ -1,6 +1,6 @@
 //! Settings of the payment service.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use config::{Reader, Secret};
 use ids::Region;
@@ -21,6 +21,8 @@ pub struct Config {
     pub webhook_url: Url,
     /// Key of the webhooks' signatures: the bytes of this text.
     pub webhook_secret: Secret,
+    /// How often the ledger is compared with the provider's list.
+    pub reconcile_every: Duration,
 }
 
 impl Config {
@@ -34,6 +36,8 @@ impl Config {
             // Right wherever the provider can reach the address that this process listens on.
             webhook_url: reader.parsed("PSP_WEBHOOK_URL", &format!("http://{listen}/webhooks/psp")),
             webhook_secret: reader.secret("PSP_WEBHOOK_SECRET", "0123456789abcdef"),
+            // A day is settled soon after its end, and a difference is seen while people still remember.
+            reconcile_every: reader.duration("RECONCILE_EVERY", "15m"),
         }
     }
 }

@@ -1,18 +1,26 @@
 //! The payment of an order as a pure state machine (PAY-1). It says which question to ask the provider next, and follows its answers.
 //!
 //! ```text
-//!                    ┌──────> requires_action ──┐
-//! nothing ──> pending ┼──────────────────────────┴> authorized ──> captured ──> refunded
-//!    │                ├──> declined                     │
-//!    └────────────────┴──> voided <─────────────────────┘  (also from requires_action)
+//!                    ┌──────> requires_action ──┐                      ┌─ parts given back: stays captured
+//! nothing ──> pending ┼──────────────────────────┴> authorized ──> captured ── all given back ──> refunded
+//!    │                ├──> declined                     │              └─ the bank takes it ───> charged_back
+//!    └────────────────┴──> voided or expired <──────────┘  (also from requires_action)
 //! ```
 //! A void that comes first leaves a tombstone: the authorize that was on its way is refused. A void that meets an open question first
 //! has it answered, under the key it was asked with, so that nothing can come to be held behind its back.
+//!
+//! A refund has a key of its own. It is kept with its amount before the provider is asked, so that a repeat asks for the same and others
+//! leave room for it. Whoever brings news brings the charge with all its refunds: they are taken in one by one, each once.
 
 use money::Money;
 
+use crate::ledger::{Cause, Posting};
+
 #[cfg(test)]
 mod tests;
+
+/// Most refunds of a payment; the provider takes no more either.
+const MAX_REFUNDS: usize = 100;
 
 /// Where a payment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,16 +35,29 @@ pub enum State {
     Captured,
     /// Nothing is held. Final.
     Voided,
-    /// The amount was given back. Final.
+    /// The amount was given back, all of it. Final.
     Refunded,
     /// The bank said no. Final.
     Declined,
+    /// It was held for too long, and is not held any more. Final.
+    Expired,
+    /// The bank took back what had not been given back. Final.
+    ChargedBack,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Pending, Self::RequiresAction, Self::Authorized, Self::Captured, Self::Voided, Self::Refunded, Self::Declined];
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::RequiresAction,
+        Self::Authorized,
+        Self::Captured,
+        Self::Voided,
+        Self::Refunded,
+        Self::Declined,
+        Self::Expired,
+        Self::ChargedBack,
+    ];
 
     /// The name in the database, at the provider and in metrics.
     #[must_use]
@@ -49,6 +70,8 @@ impl State {
             Self::Voided => "voided",
             Self::Refunded => "refunded",
             Self::Declined => "declined",
+            Self::Expired => "expired",
+            Self::ChargedBack => "charged_back",
         }
     }
 
@@ -58,21 +81,26 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
-    /// The next state on the way to `to`; nothing when this one is there or past it.
+    /// The next state on the way to `to`; nothing when this one is there or past it. The way ends with the capture: refunds and chargebacks
+    /// carry amounts and are taken in by themselves.
     fn toward(self, to: Self) -> Option<Self> {
         match (self, to) {
             (Self::Pending, Self::RequiresAction) => Some(to),
-            (Self::Pending | Self::RequiresAction, Self::Declined | Self::Voided) => Some(to),
-            (Self::Pending | Self::RequiresAction, Self::Authorized | Self::Captured | Self::Refunded) => Some(Self::Authorized),
-            (Self::Authorized, Self::Voided) => Some(to),
-            (Self::Authorized, Self::Captured | Self::Refunded) => Some(Self::Captured),
-            (Self::Captured, Self::Refunded) => Some(to),
+            (Self::Pending | Self::RequiresAction, Self::Declined | Self::Voided | Self::Expired) => Some(to),
+            (Self::Pending | Self::RequiresAction, Self::Authorized | Self::Captured) => Some(Self::Authorized),
+            (Self::Authorized, Self::Voided | Self::Expired | Self::Captured) => Some(to),
             _ => None,
         }
     }
 
     fn is_final(self) -> bool {
-        matches!(self, Self::Voided | Self::Refunded | Self::Declined)
+        matches!(self, Self::Voided | Self::Refunded | Self::Declined | Self::Expired | Self::ChargedBack)
+    }
+
+    /// True when the amount was taken, whatever came after.
+    #[must_use]
+    pub fn was_captured(self) -> bool {
+        matches!(self, Self::Captured | Self::Refunded | Self::ChargedBack)
     }
 }
 
@@ -83,6 +111,17 @@ pub struct Terms {
     pub amount: Money,
     /// Token of the card.
     pub token: String,
+}
+
+/// A part that is given back, or is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// What names it, at the provider too.
+    pub key: String,
+    /// In the payment's currency, more than 0.
+    pub amount_minor: i64,
+    /// The provider's id of it; absent before it answered.
+    pub id: Option<String>,
 }
 
 /// The payment of one order.
@@ -96,7 +135,9 @@ pub struct Payment {
     pub charge_id: Option<String>,
     /// Why it was declined.
     pub decline_code: Option<String>,
-    /// Grows by one with each change.
+    /// Oldest first.
+    pub refunds: Vec<Refund>,
+    /// Grows by one with each change that others hear of.
     pub version: u64,
 }
 
@@ -104,13 +145,28 @@ impl Payment {
     /// A payment that is about to be asked for.
     #[must_use]
     pub fn open(terms: Terms) -> Self {
-        Self { state: State::Pending, terms: Some(terms), charge_id: None, decline_code: None, version: 1 }
+        Self { state: State::Pending, terms: Some(terms), charge_id: None, decline_code: None, refunds: Vec::new(), version: 1 }
     }
 
     /// A payment that will never be asked for.
     #[must_use]
     pub fn tombstone() -> Self {
-        Self { state: State::Voided, terms: None, charge_id: None, decline_code: None, version: 1 }
+        Self { state: State::Voided, terms: None, charge_id: None, decline_code: None, refunds: Vec::new(), version: 1 }
+    }
+
+    /// What was given back.
+    #[must_use]
+    pub fn refunded_minor(&self) -> i64 {
+        self.refunds.iter().filter(|refund| refund.id.is_some()).map(|refund| refund.amount_minor).sum()
+    }
+
+    /// What was given back, or is to be.
+    fn promised_minor(&self) -> i64 {
+        self.refunds.iter().map(|refund| refund.amount_minor).sum()
+    }
+
+    fn amount_minor(&self) -> i64 {
+        self.terms.as_ref().map_or(0, |terms| terms.amount.amount_minor)
     }
 }
 
@@ -123,8 +179,13 @@ pub enum Command {
     Capture,
     /// Hold it no longer.
     Void,
-    /// Give it back, in whole.
-    Refund,
+    /// Give it back, or a part of it.
+    Refund {
+        /// Names the refund.
+        key: String,
+        /// More than 0; all that is left when absent.
+        amount: Option<Money>,
+    },
 }
 
 /// What to do next.
@@ -134,6 +195,8 @@ pub enum Next {
     Done,
     /// Keep this as the order's payment, then look again.
     Keep(Payment),
+    /// Keep this refund with the order's payment, then look again.
+    KeepRefund(Refund),
     /// Ask the provider, learn from its answer, then look again.
     Ask(Question),
 }
@@ -147,8 +210,15 @@ pub enum Question {
     Capture(String),
     /// Hold it no longer.
     Void(String),
-    /// Give it back.
-    Refund(String),
+    /// Give a part back.
+    Refund {
+        /// The provider's id of the charge.
+        charge_id: String,
+        /// Names the refund.
+        key: String,
+        /// More than 0.
+        amount_minor: i64,
+    },
 }
 
 /// Why a command cannot be followed.
@@ -158,7 +228,7 @@ pub enum Refusal {
     #[error("the order has no payment")]
     Missing,
     /// The order's payment is about something else.
-    #[error("the order has a payment with another amount or card")]
+    #[error("the order has a payment with another amount, currency or card")]
     Differs,
     /// Capturing or refunding must wait for the authorization.
     #[error("the payment is not authorized")]
@@ -178,6 +248,24 @@ pub enum Refusal {
     /// The bank said no.
     #[error("the payment was declined")]
     Declined,
+    /// It was held for too long.
+    #[error("the authorization has expired")]
+    Expired,
+    /// The bank took it back.
+    #[error("the bank has taken the payment back")]
+    ChargedBack,
+    /// The key names a refund of another amount.
+    #[error("this idempotency key names a refund of another amount")]
+    RefundDiffers,
+    /// More than was taken would be given back.
+    #[error("{left} is left to be refunded, in minor units")]
+    RefundTooLarge {
+        /// In minor units.
+        left: i64,
+    },
+    /// There is a limit.
+    #[error("the payment has {MAX_REFUNDS} refunds, and takes no more")]
+    TooManyRefunds,
 }
 
 /// What follows for a payment from `command`.
@@ -189,7 +277,7 @@ pub fn next(payment: Option<&Payment>, command: &Command) -> Result<Next, Refusa
         return match command {
             Command::Authorize(terms) => Ok(Next::Keep(Payment::open(terms.clone()))),
             Command::Void => Ok(Next::Keep(Payment::tombstone())),
-            Command::Capture | Command::Refund => Err(Refusal::Missing),
+            Command::Capture | Command::Refund { .. } => Err(Refusal::Missing),
         };
     };
     let open = || payment.terms.clone().map_or(Next::Done, |terms| Next::Ask(Question::Charge(terms)));
@@ -200,18 +288,72 @@ pub fn next(payment: Option<&Payment>, command: &Command) -> Result<Next, Refusa
         (Command::Authorize(_) | Command::Void, State::Pending) => Ok(open()),
         (Command::Authorize(_), _)
         | (Command::Capture, State::Captured)
-        | (Command::Void, State::Voided | State::Declined | State::Refunded)
-        | (Command::Refund, State::Refunded) => Ok(Next::Done),
+        | (Command::Void, State::Voided | State::Declined | State::Refunded | State::Expired | State::ChargedBack) => Ok(Next::Done),
         (Command::Capture, State::Authorized) => Ok(ask(Question::Capture)),
         (Command::Capture, State::Pending | State::RequiresAction) => Err(Refusal::NotAuthorized),
         (Command::Capture, State::Voided) => Err(Refusal::Voided),
         (Command::Capture, State::Refunded) => Err(Refusal::Refunded),
         (Command::Capture, State::Declined) => Err(Refusal::Declined),
+        (Command::Capture, State::Expired) => Err(Refusal::Expired),
+        (Command::Capture, State::ChargedBack) => Err(Refusal::ChargedBack),
         (Command::Void, State::RequiresAction | State::Authorized) => Ok(ask(Question::Void)),
         (Command::Void, State::Captured) => Err(Refusal::Captured),
-        (Command::Refund, State::Captured) => Ok(ask(Question::Refund)),
-        (Command::Refund, _) => Err(Refusal::NotCaptured),
+        (Command::Refund { key, amount }, _) => next_refund(payment, key, *amount),
     }
+}
+
+fn next_refund(payment: &Payment, key: &str, amount: Option<Money>) -> Result<Next, Refusal> {
+    let (true, Some(terms), Some(charge_id)) = (payment.state.was_captured(), &payment.terms, &payment.charge_id) else {
+        return Err(Refusal::NotCaptured);
+    };
+    if amount.is_some_and(|amount| amount.currency != terms.amount.currency) {
+        return Err(Refusal::Differs);
+    }
+    let asked = amount.map(|amount| amount.amount_minor);
+    if let Some(refund) = payment.refunds.iter().find(|refund| refund.key == key) {
+        return match refund.id {
+            _ if asked.is_some_and(|asked| asked != refund.amount_minor) => Err(Refusal::RefundDiffers),
+            Some(_) => Ok(Next::Done),
+            None => {
+                let (charge_id, key) = (charge_id.clone(), key.to_owned());
+                Ok(Next::Ask(Question::Refund { charge_id, key, amount_minor: refund.amount_minor }))
+            }
+        };
+    }
+    let left = payment.amount_minor() - payment.promised_minor();
+    let amount_minor = asked.unwrap_or(left);
+    match payment.state {
+        State::ChargedBack => Err(Refusal::ChargedBack),
+        // Nothing is left, and that is what is wanted.
+        State::Refunded if asked.is_none() => Ok(Next::Done),
+        _ if amount_minor > left || amount_minor == 0 => Err(Refusal::RefundTooLarge { left }),
+        _ if payment.refunds.len() >= MAX_REFUNDS => Err(Refusal::TooManyRefunds),
+        _ => Ok(Next::KeepRefund(Refund { key: key.to_owned(), amount_minor, id: None })),
+    }
+}
+
+/// A refund as the provider has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargeRefund {
+    /// The provider's id of it.
+    pub id: String,
+    /// The key it was asked for with.
+    pub key: String,
+    /// More than 0.
+    pub amount_minor: i64,
+    /// Unix ms, by the provider's clock.
+    pub at: i64,
+}
+
+/// A chargeback as the provider has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chargeback {
+    /// The provider's id of it.
+    pub id: String,
+    /// More than 0.
+    pub amount_minor: i64,
+    /// Unix ms, by the provider's clock.
+    pub at: i64,
 }
 
 /// How the provider says that a payment stands.
@@ -225,6 +367,21 @@ pub struct Charge {
     pub amount: Money,
     /// Why it was declined.
     pub decline_code: Option<String>,
+    /// When the amount was taken, unix ms by the provider's clock.
+    pub captured_at: Option<i64>,
+    /// Every refund, oldest first.
+    pub refunds: Vec<ChargeRefund>,
+    /// What the bank took back.
+    pub chargeback: Option<Chargeback>,
+}
+
+impl Charge {
+    /// A charge that was never made.
+    #[must_use]
+    pub fn declined(amount: Money, code: &str) -> Self {
+        let decline_code = Some(code.to_owned());
+        Self { id: None, state: State::Declined, amount, decline_code, captured_at: None, refunds: Vec::new(), chargeback: None }
+    }
 }
 
 /// The provider's charge and the payment cannot both be right.
@@ -232,21 +389,103 @@ pub struct Charge {
 #[error("the provider's charge contradicts the payment")]
 pub struct Contradiction;
 
-/// The payments that `payment` becomes, one after the other, to catch up with what the provider says. None for old news.
+/// One change of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The payment after it.
+    pub payment: Payment,
+    /// The refund that was made, if this is one.
+    pub refund: Option<Refund>,
+    /// The money that moved, if any did.
+    pub posting: Option<Posting>,
+}
+
+/// What `payment` goes through, one change after the other, to catch up with what the provider says. Nothing for old news.
 ///
 /// # Errors
 /// [`Contradiction`].
-pub fn learn(payment: &Payment, charge: &Charge) -> Result<Vec<Payment>, Contradiction> {
+pub fn learn(payment: &Payment, charge: &Charge) -> Result<Vec<Change>, Contradiction> {
     let is_known = payment.charge_id.is_none() || payment.charge_id == charge.id;
     if !is_known || payment.terms.as_ref().is_none_or(|terms| terms.amount != charge.amount) {
         return Err(Contradiction);
     }
-    let mut changes = Vec::new();
-    let mut now = payment.clone();
-    while let Some(state) = now.state.toward(charge.state) {
-        let decline_code = charge.decline_code.clone().filter(|_| state == State::Declined);
-        now = Payment { state, charge_id: charge.id.clone(), decline_code, version: now.version + 1, ..now };
-        changes.push(now.clone());
-    }
+    let mut lesson = Lesson { now: payment.clone(), charge, changes: Vec::new() };
+    lesson.advance()?;
+    lesson.take_in_refunds()?;
+    lesson.take_in_chargeback()?;
+    let Lesson { now, changes, .. } = lesson;
     if charge.state.is_final() && now.state != charge.state { Err(Contradiction) } else { Ok(changes) }
+}
+
+/// A payment on its way to where the charge is.
+struct Lesson<'c> {
+    now: Payment,
+    charge: &'c Charge,
+    changes: Vec<Change>,
+}
+
+impl Lesson<'_> {
+    fn step(&mut self, state: State, refund: Option<Refund>, posting: Option<Posting>) {
+        self.now.state = state;
+        self.now.version += 1;
+        // A refund that was kept and does not fit any more will never be made: the provider refuses it as well.
+        let left = if state.is_final() { 0 } else { self.now.amount_minor() - self.now.refunded_minor() };
+        self.now.refunds.retain(|refund| refund.id.is_some() || refund.amount_minor <= left);
+        self.changes.push(Change { payment: self.now.clone(), refund, posting });
+    }
+
+    /// As far as the capture.
+    fn advance(&mut self) -> Result<(), Contradiction> {
+        let goal = if self.charge.state.was_captured() { State::Captured } else { self.charge.state };
+        while let Some(state) = self.now.state.toward(goal) {
+            let posting = match (state, &self.charge.id, self.charge.captured_at) {
+                (State::Captured, Some(id), Some(at)) => Some(self.posting(Cause::Capture, id, self.charge.amount.amount_minor, at)),
+                (State::Captured, ..) => return Err(Contradiction),
+                _ => None,
+            };
+            self.now.charge_id.clone_from(&self.charge.id);
+            self.now.decline_code = self.charge.decline_code.clone().filter(|_| state == State::Declined);
+            self.step(state, None, posting);
+        }
+        Ok(())
+    }
+
+    fn take_in_refunds(&mut self) -> Result<(), Contradiction> {
+        let charge = self.charge;
+        for made in &charge.refunds {
+            if self.now.refunds.iter().any(|known| known.id.as_ref() == Some(&made.id)) {
+                continue;
+            }
+            let refund = Refund { key: made.key.clone(), amount_minor: made.amount_minor, id: Some(made.id.clone()) };
+            match self.now.refunds.iter_mut().find(|known| known.key == made.key) {
+                Some(asked) if asked.id.is_none() && asked.amount_minor == made.amount_minor => *asked = refund.clone(),
+                // The key names another refund.
+                Some(_) => return Err(Contradiction),
+                None => self.now.refunds.push(refund.clone()),
+            }
+            let left = self.now.amount_minor() - self.now.refunded_minor();
+            if self.now.state != State::Captured || made.amount_minor <= 0 || left < 0 {
+                return Err(Contradiction);
+            }
+            let posting = self.posting(Cause::Refund, &made.id, made.amount_minor, made.at);
+            self.step(if left == 0 { State::Refunded } else { State::Captured }, Some(refund), Some(posting));
+        }
+        Ok(())
+    }
+
+    fn take_in_chargeback(&mut self) -> Result<(), Contradiction> {
+        if self.charge.state != State::ChargedBack || self.now.state != State::Captured {
+            return Ok(());
+        }
+        let left = self.now.amount_minor() - self.now.refunded_minor();
+        let chargeback = self.charge.chargeback.as_ref().filter(|chargeback| chargeback.amount_minor == left).ok_or(Contradiction)?;
+        let posting = self.posting(Cause::Chargeback, &chargeback.id, chargeback.amount_minor, chargeback.at);
+        self.step(State::ChargedBack, None, Some(posting));
+        Ok(())
+    }
+
+    fn posting(&self, cause: Cause, source_id: &str, amount_minor: i64, at: i64) -> Posting {
+        let amount = Money::new(amount_minor, self.charge.amount.currency);
+        Posting { cause, source_id: source_id.to_owned(), amount, at }
+    }
 }

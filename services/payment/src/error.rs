@@ -44,6 +44,17 @@ pub(crate) enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A row of the ledger or of a reconciliation cannot be read back.
+    #[error("read {what} of entry {source_id} from the database")]
+    CorruptEntry {
+        /// The entry's source, or the run.
+        source_id: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A sum is larger than any amount.
+    #[error("add up a day's movements")]
+    Sum(#[from] money::Error),
     /// The database failed.
     #[error("use the database")]
     Database(#[from] sqlx::Error),
@@ -62,13 +73,20 @@ impl Error {
                 Refusal::Voided => (Kind::Refused, "PAYMENT_VOIDED"),
                 Refusal::Refunded => (Kind::Refused, "PAYMENT_REFUNDED"),
                 Refusal::Declined => (Kind::Refused, "PAYMENT_DECLINED"),
+                Refusal::Expired => (Kind::Refused, "PAYMENT_EXPIRED"),
+                Refusal::ChargedBack => (Kind::Refused, "PAYMENT_CHARGED_BACK"),
+                Refusal::RefundDiffers => (Kind::Conflict, "PAYMENT_KEY_REUSED"),
+                Refusal::RefundTooLarge { .. } => (Kind::Refused, "PAYMENT_REFUND_TOO_LARGE"),
+                Refusal::TooManyRefunds => (Kind::Refused, "PAYMENT_TOO_MANY_REFUNDS"),
             },
             Self::Signature => (Kind::Invalid, "PAYMENT_WEBHOOK_SIGNATURE"),
             Self::Webhook(_) => (Kind::Invalid, "PAYMENT_WEBHOOK_INVALID"),
             Self::PspUnavailable(_) => (Kind::Unavailable, "PAYMENT_PSP_UNAVAILABLE"),
             Self::OutcomeUnknown(_) => (Kind::OutcomeUnknown, "PAYMENT_OUTCOME_UNKNOWN"),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
-            Self::Contradiction { .. } | Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
+            Self::Contradiction { .. } | Self::Corrupt { .. } | Self::CorruptEntry { .. } | Self::Sum(_) | Self::Database(_) => {
+                (Kind::Internal, "INTERNAL")
+            }
         }
     }
 }
@@ -81,7 +99,7 @@ impl From<Error> for Failure {
             Error::PspUnavailable(cause) => tracing::warn!(error = %cause, "payment provider cannot be reached"),
             Error::OutcomeUnknown(cause) => tracing::warn!(error = %cause, "payment provider gave no answer"),
             Error::Contradiction { charge, .. } => tracing::error!(%error, charge, "money is not where it should be"),
-            Error::Corrupt { .. } => tracing::error!(%error, "row cannot be read"),
+            Error::Corrupt { .. } | Error::CorruptEntry { .. } | Error::Sum(_) => tracing::error!(%error, "row cannot be read"),
             _ => {}
         }
         Self::new(kind, reason, error.to_string())

@@ -1,8 +1,10 @@
 //! The payment service: one payment per order, its ledger, and the talk with the payment provider (PSP).
 //!
-//! - Owns: payments and ledger entries (schema `payment`).
-//! - RPCs: `payment.v1.PaymentService` (`Authorize`, `Capture`, `Void`, `Refund`, `GetPayment`). HTTP: `POST /webhooks/psp`.
-//! - Says: `payment.requires_action|authorized|captured|voided|refunded|declined` on `payment.events`, keyed by order id.
+//! - Owns: payments with their refunds, ledger entries, comparisons of the ledger with the PSP's list (schema `payment`).
+//! - RPCs: `payment.v1.PaymentService` (`Authorize`, `Capture`, `Void`, `Refund`, `GetPayment`, `ReconcileDay`, `GetReconciliation`,
+//!   `GetBalances`). HTTP: `POST /webhooks/psp`.
+//! - Says: `payment.requires_action|authorized|captured|voided|partially_refunded|refunded|declined|expired|charged_back` on
+//!   `payment.events`, keyed by order id.
 //! - Keeps: PAY-1, PAY-2.
 //!
 //! ```text
@@ -12,7 +14,8 @@
 //! webhook ───────────────────────────────────────────────────────────────────────^
 //! ```
 //! The PSP decides and the row follows it: a row only moves when the PSP's own charge says so. Each question has a key that makes a repeat
-//! harmless, and the row says which question is open before it is asked. So a process may die anywhere: the next call asks again.
+//! harmless, and the row says which question is open before it is asked. So a process may die anywhere: the next call asks again. What
+//! nobody asks again is found by the reconciler, which holds the ledger against the PSP's list.
 
 mod api;
 mod cashier;
@@ -20,8 +23,11 @@ mod config;
 pub mod domain;
 mod error;
 mod events;
+pub mod ledger;
 mod metrics;
 mod psp;
+mod reconciler;
+pub mod reconcile;
 mod server;
 mod store;
 mod webhook;

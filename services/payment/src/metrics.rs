@@ -1,11 +1,19 @@
 //! Names, help and label values of the service's own metrics.
 
-use crate::domain::{Payment, State};
+use crate::{
+    domain::{Change, State},
+    reconcile::Difference,
+    store::Heard,
+};
 
 const CHANGES: &str = "market_payment_changes_total";
 const PSP_CALLS: &str = "market_payment_psp_calls_total";
 const CONTRADICTIONS: &str = "market_payment_contradictions_total";
 const WEBHOOKS: &str = "market_payment_webhooks_total";
+const RECONCILIATIONS: &str = "market_payment_reconciliations_total";
+const DIFFERENCES: &str = "market_payment_differences_total";
+/// What may become of a webhook.
+const TAKEN: [Option<Heard>; 4] = [Some(Heard::News), Some(Heard::OldNews), Some(Heard::Repeat), None];
 
 /// How the provider answered.
 #[derive(Debug, Clone, Copy)]
@@ -33,23 +41,37 @@ pub(crate) fn describe() {
     metrics::describe_counter!(CHANGES, "Payments that reached a state");
     metrics::describe_counter!(PSP_CALLS, "Calls of the payment provider, by how they ended");
     metrics::describe_counter!(CONTRADICTIONS, "Charges that cannot be what the payment is; each is a broken promise PAY-2");
-    metrics::describe_counter!(WEBHOOKS, "Webhooks, by whether they were taken");
+    metrics::describe_counter!(WEBHOOKS, "Webhooks, by what became of them");
     for state in State::ALL {
         metrics::counter!(CHANGES, "state" => state.as_str()).absolute(0);
     }
     for answer in [Answer::Charge, Answer::Unavailable, Answer::Unknown] {
         metrics::counter!(PSP_CALLS, "answer" => answer.label()).absolute(0);
     }
-    for taken in [true, false] {
-        metrics::counter!(WEBHOOKS, "taken" => taken.to_string()).absolute(0);
+    for heard in TAKEN {
+        metrics::counter!(WEBHOOKS, "outcome" => label(heard)).absolute(0);
+    }
+    metrics::describe_counter!(RECONCILIATIONS, "Comparisons of a day with the payment provider's list");
+    metrics::describe_counter!(DIFFERENCES, "Movements that differed from the provider's list; each that is not resolved is a broken promise PAY-2");
+    metrics::counter!(RECONCILIATIONS).absolute(0);
+    for is_resolved in [true, false] {
+        metrics::counter!(DIFFERENCES, "resolved" => is_resolved.to_string()).absolute(0);
     }
     metrics::counter!(CONTRADICTIONS).absolute(0);
 }
 
 /// Counts what has been committed.
-pub(crate) fn count(changes: &[Payment]) {
+pub(crate) fn count(changes: &[Change]) {
     for change in changes {
-        metrics::counter!(CHANGES, "state" => change.state.as_str()).increment(1);
+        metrics::counter!(CHANGES, "state" => change.payment.state.as_str()).increment(1);
+    }
+}
+
+/// Counts a comparison with what it found.
+pub(crate) fn count_reconciliation(differences: &[Difference]) {
+    metrics::counter!(RECONCILIATIONS).increment(1);
+    for difference in differences {
+        metrics::counter!(DIFFERENCES, "resolved" => difference.is_resolved.to_string()).increment(1);
     }
 }
 
@@ -63,7 +85,16 @@ pub(crate) fn count_contradiction() {
     metrics::counter!(CONTRADICTIONS).increment(1);
 }
 
-/// Counts a webhook.
-pub(crate) fn count_webhook(taken: bool) {
-    metrics::counter!(WEBHOOKS, "taken" => taken.to_string()).increment(1);
+fn label(heard: Option<Heard>) -> &'static str {
+    match heard {
+        Some(Heard::News) => "news",
+        Some(Heard::OldNews) => "old_news",
+        Some(Heard::Repeat) => "repeat",
+        None => "refused",
+    }
+}
+
+/// Counts a webhook; none was taken when it was refused.
+pub(crate) fn count_webhook(heard: Option<Heard>) {
+    metrics::counter!(WEBHOOKS, "outcome" => label(heard)).increment(1);
 }

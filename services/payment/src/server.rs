@@ -2,6 +2,7 @@
 
 use proto::payment::v1::payment_service_server::PaymentServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
+use spine::Outbox;
 
 use crate::{
     api::Api,
@@ -9,6 +10,7 @@ use crate::{
     config::Config,
     metrics,
     psp::Psp,
+    reconciler::Reconciler,
     webhook::{self, Webhooks},
 };
 
@@ -18,11 +20,19 @@ const CONNECTIONS: u32 = 16;
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
-    let wake = spine::publish(&process, &pool, &config.kafka, format!("/market/{}/payment", config.region));
+    let outbox = Outbox {
+        pool: pool.clone(),
+        database_url: config.database_url,
+        bootstrap: config.kafka.clone(),
+        source: format!("/market/{}/payment", config.region),
+    };
+    spine::publish(&process, outbox);
 
-    let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url)?, wake };
+    let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url, config.region)? };
+    let reconciler = Reconciler { cashier: cashier.clone() };
+    process.spawn("reconciler", reconciler.clone().run(config.reconcile_every, process.shutdown.clone()));
     let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };
-    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier })).finish()?;
+    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier, reconciler })).finish()?;
     let kafka = config.kafka;
     // The provider is not ours: without it payments still can be read, and orders wait.
     let readiness =

@@ -1,17 +1,24 @@
 //! PostgreSQL: a payment moves together with its ledger entries and its event.
 
+pub(crate) mod ledger;
+pub(crate) mod reconciliation;
+
 use std::time::Duration;
 
 use ids::OrderId;
 use money::{Currency, Money};
 use sqlx::{FromRow, PgConnection, PgPool};
-use store::outbox;
+use store::{inbox, outbox};
+use uuid::Uuid;
 
 use crate::{
-    domain::{self, Charge, Command, Next, Payment, State, Terms},
+    domain::{self, Change, Charge, Command, Next, Payment, Refund, State, Terms},
     error::Error,
     events, metrics,
 };
+
+/// Under this name webhooks are noted in the inbox.
+const WEBHOOKS: &str = "payment.webhooks";
 
 #[derive(FromRow)]
 struct Row {
@@ -36,6 +43,7 @@ macro_rules! select {
 }
 
 impl Row {
+    /// The payment, but for its refunds.
     fn payment(self, order_id: OrderId) -> Result<Payment, Error> {
         let corrupt = |what| Error::Corrupt { order_id, what };
         let terms = match (self.amount_minor, self.currency, self.payment_token) {
@@ -50,6 +58,7 @@ impl Row {
             terms,
             charge_id: self.charge_id,
             decline_code: self.decline_code,
+            refunds: Vec::new(),
             version: self.version.cast_unsigned(),
         })
     }
@@ -57,17 +66,32 @@ impl Row {
 
 /// The order's payment, and for how long it has been in its state.
 pub(crate) async fn find(pool: &PgPool, id: OrderId) -> Result<Option<(Payment, Duration)>, Error> {
-    let row: Option<Row> = sqlx::query_as(select!("")).bind(id.as_uuid()).fetch_optional(pool).await?;
-    row.map(|row| {
-        let age = Duration::try_from_secs_f64(row.seconds_in_state).unwrap_or_default();
-        Ok((row.payment(id)?, age))
-    })
-    .transpose()
+    let mut connection = pool.acquire().await?;
+    let row: Option<Row> = sqlx::query_as(select!("")).bind(id.as_uuid()).fetch_optional(&mut *connection).await?;
+    let Some(row) = row else { return Ok(None) };
+    let age = Duration::try_from_secs_f64(row.seconds_in_state).unwrap_or_default();
+    let payment = with_refunds(&mut connection, id, row.payment(id)?).await?;
+    Ok(Some((payment, age)))
 }
 
 async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<Payment>, Error> {
-    let row: Option<Row> = sqlx::query_as(select!("FOR UPDATE")).bind(id.as_uuid()).fetch_optional(tx).await?;
-    row.map(|row| row.payment(id)).transpose()
+    let row: Option<Row> = sqlx::query_as(select!("FOR UPDATE")).bind(id.as_uuid()).fetch_optional(&mut *tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    with_refunds(tx, id, row.payment(id)?).await.map(Some)
+}
+
+/// A statement of its own: one that waited for the row's lock does not see what was added to other tables while it waited.
+async fn with_refunds(connection: &mut PgConnection, id: OrderId, payment: Payment) -> Result<Payment, Error> {
+    if !payment.state.was_captured() {
+        return Ok(payment);
+    }
+    let rows: Vec<(String, i64, Option<String>)> =
+        sqlx::query_as("SELECT key, amount_minor, refund_id FROM refunds WHERE order_id = $1 ORDER BY asked_at, key")
+            .bind(id.as_uuid())
+            .fetch_all(connection)
+            .await?;
+    let refunds = rows.into_iter().map(|(key, amount_minor, id)| Refund { key, amount_minor, id }).collect();
+    Ok(Payment { refunds, ..payment })
 }
 
 /// What follows from `command`, and the payment as it stands; what is to be kept is kept when this returns.
@@ -79,9 +103,10 @@ pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Resul
             // When another call was faster, its payment is looked at instead.
             (Next::Keep(kept), _) => {
                 if insert_in(&mut tx, id, &kept).await? {
-                    say_in(&mut tx, id, &kept).await?;
+                    say_in(&mut tx, id, &kept, None).await?;
                 }
             }
+            (Next::KeepRefund(refund), _) => put_refund_in(&mut tx, id, &refund).await?,
             (next, Some(payment)) => {
                 tx.commit().await?;
                 return Ok((next, payment));
@@ -94,19 +119,55 @@ pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Resul
 /// Brings the order's payment to where the provider says that it is. True when that changed something.
 pub(crate) async fn learn(pool: &PgPool, order_id: OrderId, charge: &Charge) -> Result<bool, Error> {
     let mut tx = pool.begin().await?;
-    let payment = lock_in(&mut tx, order_id).await?.ok_or(domain::Refusal::Missing)?;
+    let changes = learn_in(&mut tx, order_id, charge).await?;
+    tx.commit().await?;
+    metrics::count(&changes);
+    Ok(!changes.is_empty())
+}
+
+/// How a webhook was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It changed the payment.
+    News,
+    /// The payment was there already, or further.
+    OldNews,
+    /// This very webhook was taken before.
+    Repeat,
+}
+
+/// Takes in what the provider tells by the webhook `notice`, once.
+pub(crate) async fn hear(pool: &PgPool, notice: Uuid, order_id: OrderId, charge: &Charge) -> Result<Heard, Error> {
+    let mut tx = pool.begin().await?;
+    if inbox::note_in(&mut tx, WEBHOOKS, &[notice]).await?.is_empty() {
+        return Ok(Heard::Repeat);
+    }
+    let changes = learn_in(&mut tx, order_id, charge).await?;
+    tx.commit().await?;
+    metrics::count(&changes);
+    Ok(if changes.is_empty() { Heard::OldNews } else { Heard::News })
+}
+
+async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> Result<Vec<Change>, Error> {
+    let payment = lock_in(tx, order_id).await?.ok_or(domain::Refusal::Missing)?;
     let changes = domain::learn(&payment, charge).map_err(|source| {
         metrics::count_contradiction();
         Error::Contradiction { order_id, charge: format!("{charge:?}, payment: {payment:?}"), source }
     })?;
     for change in &changes {
-        update_in(&mut tx, order_id, change).await?;
-        enter_in(&mut tx, order_id, change).await?;
-        say_in(&mut tx, order_id, change).await?;
+        update_in(tx, order_id, &change.payment).await?;
+        if let Some(refund) = &change.refund {
+            put_refund_in(tx, order_id, refund).await?;
+        }
+        if let Some(posting) = &change.posting {
+            ledger::post_in(tx, order_id, posting).await?;
+        }
+        say_in(tx, order_id, &change.payment, change.refund.as_ref()).await?;
     }
-    tx.commit().await?;
-    metrics::count(&changes);
-    Ok(!changes.is_empty())
+    if let Some(last) = changes.last().filter(|last| last.payment.state.was_captured()) {
+        forget_refunds_in(tx, order_id, &last.payment).await?;
+    }
+    Ok(changes)
 }
 
 async fn insert_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<bool, Error> {
@@ -138,31 +199,34 @@ async fn update_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Res
     Ok(())
 }
 
-/// Money moves with a capture and with a refund: what the provider owes us, and what we sold.
-async fn enter_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<(), Error> {
-    let (cause, sign) = match payment.state {
-        State::Captured => ("capture", 1),
-        State::Refunded => ("refund", -1),
-        _ => return Ok(()),
-    };
-    let terms = payment.terms.as_ref().ok_or(Error::Corrupt { order_id: id, what: "amount" })?;
-    let amount = sign * terms.amount.amount_minor;
+/// Keeps a refund that is asked for, or that was made.
+async fn put_refund_in(tx: &mut PgConnection, id: OrderId, refund: &Refund) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO ledger_entries (order_id, cause, account, amount_minor, currency)
-         SELECT $1, $2, account, amount, $3 FROM unnest($4::text[], $5::bigint[]) AS entry (account, amount)",
+        "INSERT INTO refunds (order_id, key, amount_minor, refund_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE SET refund_id = excluded.refund_id",
     )
     .bind(id.as_uuid())
-    .bind(cause)
-    .bind(terms.amount.currency.to_string())
-    .bind(["psp", "sales"].as_slice())
-    .bind([amount, -amount].as_slice())
+    .bind(&refund.key)
+    .bind(refund.amount_minor)
+    .bind(&refund.id)
     .execute(tx)
     .await?;
     Ok(())
 }
 
-async fn say_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<(), Error> {
-    if let Some(event) = events::of_payment(id, payment) {
+/// Forgets refunds that were kept and are not the payment's any more: they do not fit, and will never be made.
+async fn forget_refunds_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<(), Error> {
+    let kept: Vec<&str> = payment.refunds.iter().map(|refund| refund.key.as_str()).collect();
+    sqlx::query("DELETE FROM refunds WHERE order_id = $1 AND refund_id IS NULL AND key <> ALL ($2)")
+        .bind(id.as_uuid())
+        .bind(kept)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn say_in(tx: &mut PgConnection, id: OrderId, payment: &Payment, refund: Option<&Refund>) -> Result<(), Error> {
+    if let Some(event) = events::of_payment(id, payment, refund) {
         outbox::append_in(tx, &event).await?;
     }
     Ok(())

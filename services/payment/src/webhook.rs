@@ -1,4 +1,6 @@
-//! `POST /webhooks/psp`: what the provider tells of its own accord. Believed only when signed; a repeat or old news changes nothing.
+//! `POST /webhooks/psp`: what the provider tells of its own accord. Believed only when signed a short while ago; each is applied once: its id
+//! is noted in the transaction that applies it, and a repeat is thanked for and changes nothing. They may come in any order, since each
+//! brings the whole charge, and the payment never goes back.
 
 use axum::{
     Json, Router,
@@ -12,8 +14,9 @@ use rpc::{Failure, Problem};
 use serde::Deserialize;
 use sha2::Sha256;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use crate::{cashier::Cashier, error::Error, metrics, psp::WireCharge};
+use crate::{cashier::Cashier, error::Error, metrics, psp::WireCharge, store::Heard};
 
 /// Longest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -44,23 +47,25 @@ async fn receive(State(webhooks): State<Webhooks>, request: Request) -> Response
         Ok(body) => webhooks.take(&parts.headers, &body).await,
         Err(error) => Err(Error::Webhook(error.to_string())),
     };
-    metrics::count_webhook(taken.is_ok());
+    metrics::count_webhook(taken.as_ref().ok().copied());
     match taken {
-        Ok(()) => (StatusCode::OK, Json(serde_json::json!({ "received": true }))).into_response(),
+        Ok(_) => (StatusCode::OK, Json(serde_json::json!({ "received": true }))).into_response(),
         Err(error) => Problem::from(Failure::from(error)).into_response(),
     }
 }
 
 impl Webhooks {
-    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<Heard, Error> {
         let signature = headers.get("psp-signature").and_then(|value| value.to_str().ok()).ok_or(Error::Signature)?;
         if !is_signed(self.secret.expose().as_bytes(), signature, body, OffsetDateTime::now_utc().unix_timestamp()) {
             return Err(Error::Signature);
         }
         let notice: Notice = serde_json::from_slice(body).map_err(|error| Error::Webhook(format!("the body is no notice: {error}")))?;
+        let id = notice.id.strip_prefix("evt_").and_then(|id| Uuid::try_parse(id).ok());
+        let id = id.ok_or_else(|| Error::Webhook("the notice's id is not evt_ and a UUID".to_owned()))?;
         let (order_id, charge) = notice.charge.read().map_err(Error::Webhook)?;
         tracing::info!(order.id = %order_id, notice.id = notice.id, charge.state = charge.state.as_str(), "the provider tells of a charge");
-        self.cashier.learn(order_id, &charge).await
+        self.cashier.hear(id, order_id, &charge).await
     }
 }
 

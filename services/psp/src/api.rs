@@ -1,6 +1,6 @@
 //! The JSON API: decode, call the store, encode.
 
-mod input;
+pub(crate) mod input;
 
 use axum::{
     Json, Router,
@@ -11,16 +11,17 @@ use axum::{
     routing::{get, post},
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use self::input::Wanted;
 use crate::{
     domain::{self, Charge, Command},
     error::Error,
     problem,
-    store::{Listing, Store},
+    store::{Charged, Listing, Statement, Store, Transaction},
 };
 
-type Name = Result<Path<String>, PathRejection>;
+pub(crate) type Name = Result<Path<String>, PathRejection>;
 
 pub(crate) fn router() -> Router<Store> {
     Router::new()
@@ -28,7 +29,8 @@ pub(crate) fn router() -> Router<Store> {
         .route("/v1/charges/{id}", get(read))
         .route("/v1/charges/{id}/capture", post(|store, id| command(store, id, Command::Capture)))
         .route("/v1/charges/{id}/void", post(|store, id| command(store, id, Command::Void)))
-        .route("/v1/charges/{id}/refund", post(|store, id| command(store, id, Command::Refund)))
+        .route("/v1/charges/{id}/refund", post(refund))
+        .route("/v1/transactions", get(transactions))
         .route("/errors/{reason}", get(reason))
 }
 
@@ -41,15 +43,30 @@ async fn create(State(store): State<Store>, headers: HeaderMap, body: Body) -> R
     let charged = store.charge(request, telemetry::current_traceparent()).await?;
     let is_made = charged.is_new && charged.charge.state != domain::State::Declined;
     let status = if is_made { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, replayed(charged)).into_response())
+}
+
+/// Gives back the amount that the body names, or what is left when it names none. Answers the charge with all its refunds.
+async fn refund(State(store): State<Store>, id: Name, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    let body = input::read(body).await;
+    let Path(charge_id) = id.map_err(|_| Error::UnknownPath)?;
+    let key = input::key(&headers)?;
+    let amount_minor = input::refund(&headers, &body?)?;
+    let command = Command::Refund { id: format!("re_{}", Uuid::now_v7().simple()), key, amount_minor };
+    store.command(charge_id, command).await.map(replayed)
+}
+
+/// The charge, and whether this request changed it.
+fn replayed(charged: Charged) -> Response {
     let location = format!("/v1/charges/{}", charged.charge.id);
     let replayed = if charged.is_new { "false" } else { "true" };
     let headers = [(header::LOCATION.as_str(), location.as_str()), ("idempotency-replayed", replayed)];
-    Ok((status, headers, Json(charged.charge)).into_response())
+    (headers, Json(charged.charge)).into_response()
 }
 
 async fn command(State(store): State<Store>, id: Name, command: Command) -> Result<Json<Charge>, Error> {
     let Path(id) = id.map_err(|_| Error::UnknownPath)?;
-    store.command(id, command).await.map(Json)
+    store.command(id, command).await.map(|answer| Json(answer.charge))
 }
 
 async fn read(State(store): State<Store>, id: Name) -> Result<Json<Charge>, Error> {
@@ -71,6 +88,20 @@ async fn list(State(store): State<Store>, RawQuery(query): RawQuery) -> Result<J
         Wanted::Page { order_id: None, limit, after } => store.newest(after, limit).await?,
     };
     Ok(Json(List { charges, next_page_token: next }))
+}
+
+#[derive(Debug, Serialize)]
+struct Transactions {
+    transactions: Vec<Transaction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// A page may be short, or even empty, and have a next one: only the last page has no token.
+async fn transactions(State(store): State<Store>, RawQuery(query): RawQuery) -> Result<Json<Transactions>, Error> {
+    let input::Movements { period, limit, after } = input::movements(&query.unwrap_or_default())?;
+    let Statement { transactions, next } = store.transactions(period, after, limit).await?;
+    Ok(Json(Transactions { transactions, next_page_token: next.map(|(time, number)| format!("{time}-{number}")) }))
 }
 
 async fn reason(reason: Name) -> Result<Response, Error> {

@@ -11,7 +11,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Key of the webhooks' signatures: the bytes of this text.
     pub webhook_secret: Secret,
-    /// How long the simulated shopper takes to approve a step-up.
+    /// How long the simulated shopper takes to approve a step-up, while no other time is set at run time.
     pub step_up_delay: Duration,
 }
 

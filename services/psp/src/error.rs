@@ -42,6 +42,9 @@ pub(crate) enum Error {
     /// The domain says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It is set to be so.
+    #[error("the provider is down and nothing was done; try again")]
+    Down,
     /// Too much waits for the disk, or nothing is taken any more.
     #[error("the provider takes no more at the moment and nothing was done; try again")]
     Busy,
@@ -61,9 +64,10 @@ impl Error {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::UnknownPath | Self::NoCharge(_) => Kind::NotFound,
-            Self::KeyReused | Self::Refused(_) => Kind::Conflict,
+            Self::KeyReused | Self::Refused(Refusal::State { .. } | Refusal::KeyReused) => Kind::Conflict,
+            Self::Refused(Refusal::TooMuch { .. } | Refusal::TooMany { .. }) => Kind::Refused,
             Self::OutcomeUnknown => Kind::OutcomeUnknown,
-            Self::Busy | Self::Read(_) => Kind::Unavailable,
+            Self::Busy | Self::Down | Self::Read(_) => Kind::Unavailable,
             Self::Fault => Kind::Internal,
             _ => Kind::Invalid,
         }
@@ -88,9 +92,12 @@ impl Error {
             Self::Invalid(_) => "PSP_INVALID_REQUEST",
             Self::Key => "PSP_INVALID_IDEMPOTENCY_KEY",
             Self::UnknownToken => "PSP_UNKNOWN_TOKEN",
-            Self::KeyReused => "PSP_KEY_REUSED",
+            Self::KeyReused | Self::Refused(Refusal::KeyReused) => "PSP_KEY_REUSED",
             Self::NoCharge(_) => "PSP_CHARGE_NOT_FOUND",
-            Self::Refused(_) => "PSP_CHARGE_STATE",
+            Self::Refused(Refusal::State { .. }) => "PSP_CHARGE_STATE",
+            Self::Refused(Refusal::TooMuch { .. }) => "PSP_REFUND_TOO_LARGE",
+            Self::Refused(Refusal::TooMany { .. }) => "PSP_TOO_MANY_REFUNDS",
+            Self::Down => "PSP_DOWN",
             Self::Busy => "PSP_BUSY",
             Self::OutcomeUnknown => "PSP_OUTCOME_UNKNOWN",
             Self::Read(_) => "DEPENDENCY_UNAVAILABLE",

@@ -10,7 +10,7 @@ macro_rules! explained {
 }
 
 /// Every reason with its page.
-const PAGES: [(&str, &str); 14] = explained![
+const PAGES: [(&str, &str); 17] = explained![
     "DEPENDENCY_UNAVAILABLE",
     "INTERNAL",
     "PSP_BODY_TOO_LARGE",
@@ -18,11 +18,14 @@ const PAGES: [(&str, &str); 14] = explained![
     "PSP_CHARGE_NOT_FOUND",
     "PSP_CHARGE_STATE",
     "PSP_CONTENT_TYPE",
+    "PSP_DOWN",
     "PSP_INVALID_IDEMPOTENCY_KEY",
     "PSP_INVALID_REQUEST",
     "PSP_KEY_REUSED",
     "PSP_METHOD_NOT_ALLOWED",
     "PSP_OUTCOME_UNKNOWN",
+    "PSP_REFUND_TOO_LARGE",
+    "PSP_TOO_MANY_REFUNDS",
     "PSP_UNKNOWN_PATH",
     "PSP_UNKNOWN_TOKEN",
 ];
@@ -52,6 +55,7 @@ impl IntoResponse for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Refusal, State};
 
     #[test]
     fn every_problem_points_to_a_page() {
@@ -65,6 +69,11 @@ mod tests {
             Error::UnknownToken,
             Error::KeyReused,
             Error::NoCharge(String::new()),
+            Error::Refused(Refusal::State { id: String::new(), state: State::Voided, command: "capture" }),
+            Error::Refused(Refusal::KeyReused),
+            Error::Refused(Refusal::TooMuch { id: String::new(), asked: 2, left: 1 }),
+            Error::Refused(Refusal::TooMany { id: String::new() }),
+            Error::Down,
             Error::Busy,
             Error::OutcomeUnknown,
             Error::Fault,

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     http::{HeaderValue, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::{IntoResponse as _, Response},
 };
 use rpc::{Process, Readiness, process::Fatal};
@@ -11,8 +11,10 @@ use tokio::task::{block_in_place, spawn_blocking};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    api,
+    admin, api,
+    behavior::Behavior,
     config::Config,
+    conduct::{self, Conduct},
     effects,
     error::Error,
     metrics, page,
@@ -26,7 +28,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; for
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
-    let (store, writer, effects) = block_in_place(|| store::open(&config.data_dir, config.step_up_delay))?;
+    let step_up_delay_ms = u32::try_from(config.step_up_delay.as_millis()).unwrap_or(u32::MAX);
+    let initial = Behavior { step_up_delay_ms, ..Behavior::default() };
+    let (store, writer, effects) = block_in_place(|| store::open(&config.data_dir, initial))?;
     tracing::info!(folder = %config.data_dir.display(), effects = effects.len(), "store opened");
     process.spawn("store writer", async { Ok(spawn_blocking(|| writer.run()).await??) });
 
@@ -38,12 +42,14 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         let store = pinged.clone();
         async move { store.ping().await }
     });
-    process.serve(router(store), None, readiness).await
+    let conduct = Conduct::new(store.clone(), process.shutdown.clone());
+    process.serve(router(store, conduct), None, readiness).await
 }
 
-fn router(store: Store) -> Router {
+fn router(store: Store, conduct: Conduct) -> Router {
     Router::new()
-        .merge(api::router())
+        .merge(api::router().layer(from_fn_with_state(conduct, conduct::meet)))
+        .merge(admin::router())
         .merge(page::router())
         .method_not_allowed_fallback(async || Error::Method)
         .fallback(async || Error::UnknownPath)

@@ -8,20 +8,22 @@
 //! gets an answer, and the writer ends, which ends the process.
 
 mod changes;
+mod ledger;
 mod record;
 mod snapshot;
 mod tables;
+mod upgrade;
 mod writer;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use redb::{Builder, Database, DatabaseError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::{
     changes::Charged,
-    record::{Effect, Record, Request, StepUp, Webhook, now_millis},
-    snapshot::{Listing, Overview},
+    record::{Effect, Record, Request, StepUp, Transaction, Webhook, now_millis},
+    snapshot::{Listing, Overview, Period, Statement},
     writer::Writer,
 };
 use self::{
@@ -30,6 +32,7 @@ use self::{
     writer::Job,
 };
 use crate::{
+    behavior::Behavior,
     domain::{Charge, Command},
     error::{Error, OpenError},
 };
@@ -47,29 +50,35 @@ pub(crate) type Effects = mpsc::UnboundedReceiver<Effect>;
 pub(crate) struct Store {
     database: Arc<Database>,
     queue: mpsc::Sender<Job>,
+    /// How the provider behaves while nothing is set.
+    initial: Arc<Behavior>,
+    behavior: watch::Receiver<Behavior>,
 }
 
-/// Opens the store in `data_dir`, or makes it. `Effects` begin with those that an earlier process left. Blocks on the disk.
-pub(crate) fn open(data_dir: &Path, step_up_delay: Duration) -> Result<(Store, Writer, Effects), OpenError> {
+/// Opens the store in `data_dir`, or makes it. `Effects` begin with those that an earlier process left. While nothing is set, the provider
+/// behaves as `initial` says. Blocks on the disk.
+pub(crate) fn open(data_dir: &Path, initial: Behavior) -> Result<(Store, Writer, Effects), OpenError> {
     std::fs::create_dir_all(data_dir).map_err(|source| OpenError::Folder { folder: data_dir.to_owned(), source })?;
     let file = data_dir.join("charges.redb");
     let database = Builder::new().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(file.clone()),
         error => OpenError::File { file: file.clone(), source: error.into() },
     })?;
-    assemble(database, step_up_delay).map_err(|source| OpenError::File { file, source })
+    assemble(database, initial).map_err(|source| OpenError::File { file, source })
 }
 
-fn assemble(database: Database, step_up_delay: Duration) -> Result<(Store, Writer, Effects), redb::Error> {
+fn assemble(database: Database, initial: Behavior) -> Result<(Store, Writer, Effects), redb::Error> {
     tables::make(&database)?;
     let (sender, effects) = mpsc::unbounded_channel();
-    for effect in Snapshot::of(&database)?.effects()? {
+    let snapshot = Snapshot::of(&database)?;
+    for effect in snapshot.effects()? {
         let _ = sender.send(effect);
     }
+    let (behavior, seen) = watch::channel(snapshot.behavior()?.unwrap_or_else(|| initial.clone()));
     let (queue, jobs) = mpsc::channel(QUEUE);
     let database = Arc::new(database);
-    let writer = Writer::new(database.clone(), jobs, sender, step_up_delay);
-    Ok((Store { database, queue }, writer, effects))
+    let writer = Writer::new(database.clone(), jobs, sender, behavior);
+    Ok((Store { database, queue, initial: Arc::new(initial), behavior: seen }, writer, effects))
 }
 
 impl Store {
@@ -79,8 +88,35 @@ impl Store {
     }
 
     /// Does `command` to a charge, unless that was done before.
-    pub(crate) async fn command(&self, id: String, command: Command) -> Result<Charge, Error> {
-        self.write(move |changes| changes.command(&id, command)).await
+    pub(crate) async fn command(&self, id: String, command: Command) -> Result<Charged, Error> {
+        self.write(move |changes| changes.command(&id, &command)).await
+    }
+
+    /// Ends up to `limit` charges that held their amount for too long. Tells how many.
+    pub(crate) async fn expire(&self, limit: usize) -> Result<usize, Error> {
+        self.write(move |changes| changes.expire(limit)).await
+    }
+
+    /// How the provider behaves.
+    pub(crate) fn behavior(&self) -> Behavior {
+        self.behavior.borrow().clone()
+    }
+
+    /// How the provider behaves, for whoever waits for a change.
+    pub(crate) fn watch(&self) -> watch::Receiver<Behavior> {
+        self.behavior.clone()
+    }
+
+    /// Lets the provider behave so from now on, also after a kill.
+    pub(crate) async fn behave(&self, behavior: Behavior) -> Result<Behavior, Error> {
+        let initial = self.initial.clone();
+        self.write(move |changes| changes.behave(Some(behavior), &initial)).await
+    }
+
+    /// Lets the provider behave as its settings say.
+    pub(crate) async fn reset(&self) -> Result<Behavior, Error> {
+        let initial = self.initial.clone();
+        self.write(move |changes| changes.behave(None, &initial)).await
     }
 
     /// Forgets a webhook that was taken or given up.
@@ -121,6 +157,16 @@ impl Store {
     /// Charges that were not declined, newest first, beginning behind the charge `after`.
     pub(crate) async fn newest(&self, after: Option<String>, limit: usize) -> Result<Listing, Error> {
         self.read(move |snapshot| snapshot.newest(after.as_deref(), limit)).await
+    }
+
+    /// What moved balances, oldest first, beginning behind the row `after`.
+    pub(crate) async fn transactions(&self, period: Period, after: Option<(i64, u64)>, limit: usize) -> Result<Statement, Error> {
+        self.read(move |snapshot| snapshot.transactions(&period, after, limit)).await
+    }
+
+    /// Whether a charge has held its amount for too long.
+    pub(crate) async fn has_expired(&self) -> Result<bool, Error> {
+        self.read(|snapshot| snapshot.has_expired(now_millis())).await
     }
 
     /// How many charges there are, and the newest `limit`.

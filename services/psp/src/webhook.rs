@@ -1,4 +1,4 @@
-//! Webhooks: signed, sent until somebody takes them, for an hour at most.
+//! Webhooks: signed, sent until somebody takes them, for an hour at most. They may be set to come late, and to come again.
 
 use std::{
     collections::HashMap,
@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
+    behavior::Down,
     effects::BUSY_PAUSE,
     error::Error,
     metrics::{self, Attempt},
@@ -65,17 +66,21 @@ impl Courier {
     }
 
     async fn insist(&self, webhook: &Webhook) {
+        let wait = u64::try_from(webhook.due.saturating_sub(now_millis())).unwrap_or_default();
+        sleep(Duration::from_millis(wait)).await;
         let room = self.room_at(&webhook.url);
         let mut pause = FIRST_PAUSE;
         loop {
             // Boxed: most of the time most webhooks only wait.
             let attempt = async {
+                self.is_up().await;
                 let _permit = room.acquire().await;
                 Box::pin(self.attempt(webhook)).await
             };
             match attempt.await {
                 Ok(()) => {
                     metrics::count_webhook(Attempt::Delivered);
+                    self.repeat(webhook, &room).await;
                     return self.settle(webhook).await;
                 }
                 Err(error) if now_millis() / 1000 - webhook.notice.created >= GIVE_UP_AFTER => {
@@ -94,6 +99,23 @@ impl Courier {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Sends again what was taken, as often as it was drawn; how that ends does not matter.
+    async fn repeat(&self, webhook: &Webhook, room: &Semaphore) {
+        for _ in 0..webhook.copies {
+            sleep(FIRST_PAUSE).await;
+            let _permit = room.acquire().await;
+            let ended = Box::pin(self.attempt(webhook)).await;
+            metrics::count_webhook(if ended.is_ok() { Attempt::Repeated } else { Attempt::Failed });
+        }
+    }
+
+    /// A provider that is down says nothing either.
+    async fn is_up(&self) {
+        let mut behavior = self.store.watch();
+        // Fails when the writer has ended, and the process with it.
+        let _ = behavior.wait_for(|behavior| behavior.down == Down::No).await;
     }
 
     fn room_at(&self, url: &str) -> Arc<Semaphore> {

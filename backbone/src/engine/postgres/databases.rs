@@ -32,11 +32,12 @@ pub async fn ensure(context: &Context, region: Region) -> Result<()> {
     Ok(())
 }
 
-/// The role owns its schema and sees no other; it may make publications, which takes CREATE on the database. `synchronous_commit`
+/// The role owns its schema and may query no other; it may make publications, which takes CREATE on the database, and read its outbox from the
+/// WAL, which takes REPLICATION. `synchronous_commit`
 /// is local by default; the commits that wait for the other region say so themselves. `order` is a reserved word: names are quoted.
 fn role_sql(role: &str, password: &str) -> String {
     format!(
-        "ALTER ROLE \"{role}\" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}';
+        "ALTER ROLE \"{role}\" LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}';
          ALTER ROLE \"{role}\" SET search_path = \"{role}\";
          ALTER ROLE \"{role}\" SET synchronous_commit = local;
          GRANT CONNECT, CREATE ON DATABASE {MARKET} TO \"{role}\";

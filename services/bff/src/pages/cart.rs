@@ -95,9 +95,9 @@ pub(super) fn sums(cart: &Cart) -> Markup {
 /// `POST /cart/lines/{sku}`: sets the line, so that a form sent twice is one change.
 pub(super) async fn change(State(app): State<App>, session: Session, Named(sku): Named<Sku>, Form(form): Form) -> Result<Response, Error> {
     if form.get("remove").is_empty() {
-        app.shop.set_line(&session.id, &sku, typed_quantity(form.get("quantity"))?).await?;
+        app.shop.set_line(&session.id, &sku, typed_quantity(form.get("quantity"))?, None).await?;
     } else {
-        app.shop.remove_line(&session.id, &sku).await?;
+        app.shop.remove_line(&session.id, &sku, None).await?;
     }
     Ok(session.with(Redirect::to("/cart")))
 }

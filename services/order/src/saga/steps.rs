@@ -7,13 +7,12 @@ use proto::{
     inventory::v1::{ReleaseRequest, ReserveRequest, inventory_service_client::InventoryServiceClient},
     market::v1::Line,
     payment::v1::{
-        AuthorizeRequest, CaptureRequest, GetPaymentRequest, Payment, PaymentState, VoidRequest,
+        AuthorizeRequest, CaptureRequest, GetPaymentRequest, Payment, PaymentState, RefundRequest, VoidRequest,
         payment_service_client::PaymentServiceClient,
     },
 };
 use rpc::{Failure, Kind};
 use serde::{Deserialize, Serialize};
-use spine::Wake;
 use sqlx::PgPool;
 use temporalio_macros::activities;
 use temporalio_sdk::{
@@ -24,22 +23,39 @@ use tonic::Status;
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    domain::{Command, Order},
+    domain::{Command, Course, Order, Refusal},
+    error::Error,
     store,
 };
 
+/// Why an order ends cancelled that its shopper cancelled.
+const BY_SHOPPER: &str = "ORDER_CANCELLED_BY_SHOPPER";
+
+/// What a saga is started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SagaInput {
+    /// The order.
+    pub order_id: String,
+    /// Trace of the request that wanted it.
+    pub traceparent: Option<String>,
+}
+
 /// Input of every step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Step {
+pub struct Step {
     /// The order.
-    pub(crate) order_id: String,
+    pub order_id: String,
     /// Trace of the request that placed it.
-    pub(crate) traceparent: Option<String>,
+    pub traceparent: Option<String>,
     /// Why it is undone; empty on the way forward.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 impl Step {
+    pub(super) fn of(input: SagaInput) -> Self {
+        Self { order_id: input.order_id, traceparent: input.traceparent, reason: String::new() }
+    }
+
     fn span(&self, name: &'static str) -> Span {
         let span = tracing::info_span!("order.saga.step", otel.name = format!("order.saga.{name}"), order.id = self.order_id);
         telemetry::continue_trace(&span, self.traceparent.as_deref());
@@ -53,7 +69,7 @@ impl Step {
 
 /// What a step answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Done, now or before.
     Done,
     /// The domain says no, for this reason.
@@ -62,7 +78,7 @@ pub(crate) enum Outcome {
 
 /// What authorizing answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Authorization {
+pub enum Authorization {
     /// The amount is held.
     Authorized,
     /// The bank asks the shopper.
@@ -72,11 +88,10 @@ pub(crate) enum Authorization {
 }
 
 /// What the steps need.
-pub(crate) struct Steps {
-    pub(crate) pool: PgPool,
-    pub(crate) wake: Wake,
-    pub(crate) inventory: InventoryServiceClient<rpc::Client>,
-    pub(crate) payment: PaymentServiceClient<rpc::Client>,
+pub struct Steps {
+    pool: PgPool,
+    inventory: InventoryServiceClient<rpc::Client>,
+    payment: PaymentServiceClient<rpc::Client>,
 }
 
 fn again(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ActivityError {
@@ -98,23 +113,31 @@ fn judge(payment: &Payment) -> Authorization {
         PaymentState::RequiresAction | PaymentState::Pending | PaymentState::Unspecified => Authorization::Waiting,
         PaymentState::Declined => Authorization::Refused("PAYMENT_DECLINED".to_owned()),
         PaymentState::Voided | PaymentState::Refunded => Authorization::Refused("PAYMENT_VOIDED".to_owned()),
+        PaymentState::Expired => Authorization::Refused("PAYMENT_EXPIRED".to_owned()),
+        PaymentState::ChargedBack => Authorization::Refused("PAYMENT_CHARGED_BACK".to_owned()),
     }
 }
 
 impl Steps {
+    /// Steps on the orders of `pool`, with these services.
+    #[must_use]
+    pub fn new(pool: PgPool, inventory: rpc::Client, payment: rpc::Client) -> Self {
+        Self { pool, inventory: InventoryServiceClient::new(inventory), payment: PaymentServiceClient::new(payment) }
+    }
+
     async fn order(&self, id: OrderId) -> Result<Order, ActivityError> {
         store::get(&self.pool, id).await.map(|stored| stored.order).map_err(again)
     }
 
     async fn apply(&self, id: OrderId, command: Command) -> Result<(), ActivityError> {
-        if store::apply(&self.pool, id, command).await.map_err(again)? {
-            self.wake.wake();
-        }
-        Ok(())
+        store::apply(&self.pool, id, command).await.map(drop).map_err(again)
     }
 
     async fn reserve_stock(&self, id: OrderId) -> Result<Outcome, ActivityError> {
         let order = self.order(id).await?;
+        if order.course == Course::Cancelling {
+            return Ok(Outcome::Refused(BY_SHOPPER.to_owned()));
+        }
         let lines = order.lines.iter().map(|line| Line { sku: line.sku.to_string(), quantity: line.quantity }).collect();
         let request = ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve") };
         match self.inventory.clone().reserve(request).await {
@@ -126,6 +149,9 @@ impl Steps {
     /// A repeat answers how the payment stands by now. While the bank waits for the shopper, the provider itself is asked (`GetPayment`).
     async fn authorize_payment(&self, id: OrderId) -> Result<Authorization, ActivityError> {
         let order = self.order(id).await?;
+        if order.course == Course::Cancelling {
+            return Ok(Authorization::Refused(BY_SHOPPER.to_owned()));
+        }
         let request = AuthorizeRequest {
             order_id: id.to_string(),
             amount: Some(order.total.into()),
@@ -145,6 +171,15 @@ impl Steps {
         Ok(authorization)
     }
 
+    /// Takes the order past the point where its shopper may cancel, or finds that they did.
+    async fn pass_pivot(&self, id: OrderId) -> Result<Outcome, ActivityError> {
+        match store::apply(&self.pool, id, Command::PassPivot).await {
+            Ok(_) => Ok(Outcome::Done),
+            Err(Error::Refused(Refusal::CancelRequested)) => Ok(Outcome::Refused(BY_SHOPPER.to_owned())),
+            Err(error) => Err(again(error)),
+        }
+    }
+
     async fn capture_payment(&self, id: OrderId) -> Result<Outcome, ActivityError> {
         let request = CaptureRequest { order_id: id.to_string(), idempotency_key: id.step_key("capture") };
         match self.payment.clone().capture(request).await {
@@ -159,6 +194,16 @@ impl Steps {
         self.payment.clone().void(request).await.map(drop).map_err(|status| again(Failure::from(status)))
     }
 
+    /// Gives back all that is left. A shopper whose bank took it back already has it; any other refusal contradicts the order, which was paid,
+    /// so it is tried again and seen in the log.
+    async fn refund_payment(&self, id: OrderId) -> Result<(), ActivityError> {
+        let request = RefundRequest { order_id: id.to_string(), idempotency_key: id.step_key("refund"), amount: None };
+        match self.payment.clone().refund(request).await.map_err(Failure::from) {
+            Err(refused) if refused.reason != "PAYMENT_CHARGED_BACK" => Err(again(refused)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     async fn release_stock(&self, id: OrderId) -> Result<(), ActivityError> {
         let request = ReleaseRequest { order_id: id.to_string(), idempotency_key: id.step_key("release") };
         self.inventory.clone().release(request).await.map(drop).map_err(|status| again(Failure::from(status)))
@@ -168,43 +213,58 @@ impl Steps {
 #[activities]
 impl Steps {
     #[activity]
-    pub(crate) async fn reserve(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
+    pub async fn reserve(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
         self.reserve_stock(step.id()?).instrument(step.span("reserve")).await
     }
 
     #[activity]
-    pub(crate) async fn authorize(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Authorization, ActivityError> {
+    pub async fn authorize(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Authorization, ActivityError> {
         self.authorize_payment(step.id()?).instrument(step.span("authorize")).await
     }
 
     #[activity]
-    pub(crate) async fn capture(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
+    pub async fn pivot(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
+        self.pass_pivot(step.id()?).instrument(step.span("pivot")).await
+    }
+
+    #[activity]
+    pub async fn capture(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
         self.capture_payment(step.id()?).instrument(step.span("capture")).await
     }
 
     #[activity]
-    pub(crate) async fn confirm(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+    pub async fn confirm(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         self.apply(step.id()?, Command::Confirm).instrument(step.span("confirm")).await
     }
 
     #[activity]
-    pub(crate) async fn ship(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+    pub async fn ship(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         self.apply(step.id()?, Command::Ship).instrument(step.span("ship")).await
     }
 
     #[activity]
-    pub(crate) async fn void(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+    pub async fn void(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         self.void_payment(step.id()?).instrument(step.span("void")).await
     }
 
     #[activity]
-    pub(crate) async fn release(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+    pub async fn release(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         self.release_stock(step.id()?).instrument(step.span("release")).await
     }
 
     #[activity]
-    pub(crate) async fn cancel(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+    pub async fn cancel(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         let span = step.span("cancel");
         self.apply(step.id()?, Command::Cancel { reason: step.reason }).instrument(span).await
+    }
+
+    #[activity]
+    pub async fn refund(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+        self.refund_payment(step.id()?).instrument(step.span("refund")).await
+    }
+
+    #[activity]
+    pub async fn take_back(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
+        self.apply(step.id()?, Command::Return).instrument(step.span("take_back")).await
     }
 }

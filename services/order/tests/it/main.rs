@@ -1,11 +1,15 @@
 //! The order service as a process, on a real PostgreSQL, through its gRPC API.
 //!
-//! Temporal, NATS and (in most tests) Kafka are left out: an order is accepted without them.
+//! NATS and in most tests Kafka and Temporal are left out: an order is accepted without them.
 
 mod durability;
 mod events;
+mod market;
 mod placing;
 mod refusals;
+mod running;
+mod saga;
+mod wishes;
 
 use config::Secret;
 use proto::{
@@ -29,15 +33,16 @@ impl World {
 
     async fn with_kafka(kafka: &str) -> Self {
         let database = testkit::postgres().await.database("order").await;
+        Self::with(database, &[("KAFKA_BOOTSTRAP_SERVERS", kafka)]).await
+    }
+
+    /// On this database, with these settings in place of engines that are not there.
+    async fn with(database: Secret, settings: &[(&str, &str)]) -> Self {
         let nowhere = testkit::nowhere();
         let nats = format!("nats://{nowhere}");
-        let env = [
-            ("REGION", "eu"),
-            ("DATABASE_URL", database.expose()),
-            ("KAFKA_BOOTSTRAP_SERVERS", kafka),
-            ("TEMPORAL_ADDRESS", &nowhere),
-            ("NATS_URL", &nats),
-        ];
+        let absent = [("KAFKA_BOOTSTRAP_SERVERS", nowhere.as_str()), ("TEMPORAL_ADDRESS", &nowhere), ("NATS_URL", &nats)];
+        let mut env = vec![("REGION", "eu"), ("DATABASE_URL", database.expose())];
+        env.extend(absent.into_iter().chain(settings.iter().copied()));
         Self { service: Running::migrated(env!("CARGO_BIN_EXE_order"), &env).await, database }
     }
 
@@ -84,6 +89,7 @@ fn request(session: &str, key: &str) -> PlaceOrderRequest {
             postal_code: "SW1Y 4JH".to_owned(),
         }),
         idempotency_key: key.to_owned(),
+        lines_from_cart: false,
     }
 }
 

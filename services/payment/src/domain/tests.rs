@@ -1,126 +1,313 @@
-//! Any sequence of calls, lost answers and late webhooks keeps the money right.
+//! Any sequence of calls, lost answers, late, repeated and reordered webhooks keeps the money right. The provider is the real one's own
+//! domain, and what it says passes through its JSON.
+
+use std::collections::BTreeSet;
 
 use money::Currency;
 use proptest::prelude::*;
+use psp::{behavior::Mood, domain as provider};
 
 use super::*;
+use crate::{ledger::Account, psp::WireCharge};
+
+const ORDER: &str = "0197a3c0-5c00-7abc-8def-0123456789ab";
+
+fn eur(amount_minor: i64) -> Money {
+    Money::new(amount_minor, Currency::EUR)
+}
 
 fn terms() -> Terms {
-    Terms { amount: Money::new(1250, Currency::EUR), token: "tok_visa".to_owned() }
+    Terms { amount: eur(1250), token: "tok_visa".to_owned() }
 }
 
-fn charge(state: State) -> Charge {
-    Charge { id: Some("ch_1".to_owned()), state, amount: terms().amount, decline_code: None }
-}
-
-/// A provider that keeps one charge, as the real one does.
-#[derive(Default)]
+/// A provider that keeps one charge, and everything it ever said of it.
 struct Provider {
-    state: Option<State>,
-    captures: u32,
+    mood: Mood,
+    charge: Option<provider::Charge>,
+    said: Vec<provider::Charge>,
+    clock: i64,
     refunds: u32,
 }
 
 impl Provider {
-    fn answer(&mut self, question: &Question, asks_shopper: bool) -> Charge {
-        let first = if asks_shopper { State::RequiresAction } else { State::Authorized };
-        let now = *self.state.get_or_insert(first);
-        let then = match (question, now) {
-            (Question::Capture(_), State::Authorized) => {
-                self.captures += 1;
-                State::Captured
-            }
-            (Question::Void(_), State::Authorized | State::RequiresAction) => State::Voided,
-            (Question::Refund(_), State::Captured) => {
-                self.refunds += 1;
-                State::Refunded
-            }
-            _ => now,
-        };
-        self.state = Some(then);
-        charge(then)
+    fn new(mood: Mood) -> Self {
+        Self { mood, charge: None, said: Vec::new(), clock: 1_760_000_000_000, refunds: 0 }
+    }
+
+    fn open(&mut self, terms: &Terms) {
+        let (state, decline_code) = provider::Token::Visa.authorize(self.mood);
+        self.charge.get_or_insert_with(|| provider::Charge {
+            id: "ch_1".to_owned(),
+            order_id: ORDER.to_owned(),
+            account: None,
+            state,
+            amount_minor: terms.amount.amount_minor,
+            currency: terms.amount.currency.to_string(),
+            idempotency_key: format!("{ORDER}/authorize"),
+            decline_code,
+            captured_at: None,
+            refunded_minor: 0,
+            refunds: Vec::new(),
+            chargeback: None,
+        });
+    }
+
+    /// Does what it is told, and says how the charge stands then, whether or not it could.
+    fn command(&mut self, command: &provider::Command) {
+        self.clock += 1;
+        let Some(charge) = &self.charge else { return };
+        if let Ok(Some(event)) = provider::decide(charge, command, self.clock) {
+            let changed = charge.after(&event);
+            self.said.push(changed.clone());
+            self.charge = Some(changed);
+        }
+    }
+
+    fn refund(&mut self, key: &str, amount_minor: i64) {
+        self.refunds += 1;
+        let (id, key) = (format!("re_{}", self.refunds), key.to_owned());
+        self.command(&provider::Command::Refund { id, key, amount_minor: Some(amount_minor) });
+    }
+
+    fn answer(&mut self, question: &Question) -> Charge {
+        match question {
+            Question::Charge(terms) => self.open(terms),
+            Question::Capture(_) => self.command(&provider::Command::Capture),
+            Question::Void(_) => self.command(&provider::Command::Void),
+            Question::Refund { key, amount_minor, .. } => self.refund(key, *amount_minor),
+        }
+        let charge = self.charge.clone().expect("it was asked for");
+        self.said.push(charge.clone());
+        heard(&charge)
     }
 }
 
-/// A call: what is wanted, after how many questions the process dies, and whether it dies before it hears the last answer.
-#[derive(Debug, Clone)]
-struct Call {
-    command: Command,
-    questions: u32,
-    hears: bool,
+/// What this service understands of what the provider says.
+fn heard(charge: &provider::Charge) -> Charge {
+    let wire: WireCharge = serde_json::from_value(serde_json::to_value(charge).unwrap()).unwrap();
+    wire.read().unwrap().1
 }
 
-fn calls() -> impl Strategy<Value = Vec<Call>> {
-    let command = prop::sample::select(vec![Command::Authorize(terms()), Command::Capture, Command::Void, Command::Refund]);
-    let call = (command, 0_u32..4, any::<bool>()).prop_map(|(command, questions, hears)| Call { command, questions, hears });
-    prop::collection::vec(call, 1..24)
+/// This service: a payment, and all that was posted.
+#[derive(Default)]
+struct Here {
+    payment: Option<Payment>,
+    postings: Vec<Posting>,
 }
 
-fn run(payment: &mut Option<Payment>, provider: &mut Provider, call: &Call, asks_shopper: bool, late: &mut Vec<Charge>) {
-    let mut asked = 0;
-    loop {
-        match next(payment.as_ref(), &call.command) {
-            Err(_) | Ok(Next::Done) => return,
-            Ok(Next::Keep(kept)) => *payment = Some(kept),
-            Ok(Next::Ask(question)) => {
-                asked += 1;
-                let answer = provider.answer(&question, asks_shopper);
-                late.push(answer.clone());
-                if asked > call.questions && !call.hears {
-                    return;
+impl Here {
+    fn learn(&mut self, charge: &Charge) {
+        let Some(payment) = &self.payment else { return };
+        let changes = learn(payment, charge).expect("the provider does not contradict itself");
+        for (change, version) in changes.iter().zip(payment.version + 1..) {
+            assert_eq!(change.payment.version, version, "each change has its own version");
+        }
+        self.postings.extend(changes.iter().filter_map(|change| change.posting.clone()));
+        self.payment = changes.into_iter().last().map(|change| change.payment).or_else(|| self.payment.take());
+    }
+
+    /// Follows a command until it is done or refused, or the process dies: after `answers`, the last of them heard or not.
+    fn follow(&mut self, provider: &mut Provider, command: &Command, answers: u32, hears: bool) -> Result<(), Refusal> {
+        let mut heard = 0;
+        loop {
+            match next(self.payment.as_ref(), command)? {
+                Next::Done => return Ok(()),
+                Next::Keep(kept) => self.payment = Some(kept),
+                Next::KeepRefund(refund) => self.payment.as_mut().unwrap().refunds.push(refund),
+                Next::Ask(question) => {
+                    heard += 1;
+                    let answer = provider.answer(&question);
+                    if heard > answers && !hears {
+                        return Ok(());
+                    }
+                    assert!(heard < 9, "{command:?} does not settle");
+                    self.learn(&answer);
                 }
-                let changes = learn(payment.as_ref().unwrap(), &answer).unwrap();
-                *payment = changes.last().cloned().or_else(|| payment.take());
             }
         }
     }
+
+    fn owed(&self) -> i64 {
+        let entries = self.postings.iter().flat_map(Posting::entries);
+        entries.filter(|(account, _)| *account == Account::PspReceivable).map(|(_, amount)| amount).sum()
+    }
+}
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A call: how many answers are heard, and whether the last one is.
+    Call(Command, u32, bool),
+    /// The shopper, the clock or the bank does something.
+    World(provider::Command),
+    /// Somebody refunds at the provider, past this service.
+    Elsewhere(u8, i64),
+    /// A webhook comes about something that was said, the how-manieth.
+    Webhook(prop::sample::Index),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let refund = (0_u8..4, prop::option::of(1_i64..1400))
+        .prop_map(|(key, amount)| Command::Refund { key: format!("{ORDER}/r{key}"), amount: amount.map(eur) });
+    let command = prop_oneof![
+        Just(Command::Authorize(terms())),
+        Just(Command::Capture),
+        Just(Command::Capture),
+        Just(Command::Void),
+        refund.clone(),
+        refund
+    ];
+    let world = prop::sample::select(vec![
+        provider::Command::Approve,
+        provider::Command::Expire,
+        provider::Command::ChargeBack { id: "cb_1".to_owned() },
+    ]);
+    let step = prop_oneof![
+        6 => (command, 0_u32..4, any::<bool>()).prop_map(|(command, answers, hears)| Step::Call(command, answers, hears)),
+        1 => world.prop_map(Step::World),
+        1 => (0_u8..2, 1_i64..700).prop_map(|(key, amount)| Step::Elsewhere(key, amount)),
+        4 => any::<prop::sample::Index>().prop_map(Step::Webhook),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+fn moods() -> impl Strategy<Value = Mood> {
+    prop_oneof![4 => Just(Mood::Agrees), 2 => Just(Mood::AsksShopper), 1 => Just(Mood::Declines)]
+}
+
+fn live(here: &mut Here, provider: &mut Provider, step: &Step) {
+    match step {
+        // A refusal is an answer too.
+        Step::Call(command, answers, hears) => drop(here.follow(provider, command, *answers, *hears)),
+        Step::World(command) => provider.command(command),
+        Step::Elsewhere(key, amount) => provider.refund(&format!("desk-{key}"), *amount),
+        Step::Webhook(_) if provider.said.is_empty() => {}
+        Step::Webhook(which) => {
+            let charge = heard(which.get(&provider.said));
+            here.learn(&charge);
+        }
+    }
+}
+
+/// PAY-1 and PAY-2, whatever happened.
+fn check(here: &Here, provider: &Provider) -> Result<(), TestCaseError> {
+    let names: BTreeSet<_> = here.postings.iter().map(|posting| (posting.cause, posting.source_id.as_str())).collect();
+    prop_assert_eq!(names.len(), here.postings.len(), "nothing is posted twice");
+    let captures = here.postings.iter().filter(|posting| posting.cause == Cause::Capture).count();
+    prop_assert!(captures <= 1, "an order is captured once");
+    prop_assert!((0..=1250).contains(&here.owed()), "{} is owed", here.owed());
+    if let Some(payment) = &here.payment {
+        prop_assert!(payment.promised_minor() <= 1250 || payment.refunds.iter().any(|refund| refund.id.is_none()));
+        prop_assert!(payment.refunded_minor() <= 1250);
+        prop_assert_eq!(payment.state == State::Refunded, payment.state.was_captured() && payment.refunded_minor() == 1250);
+    }
+    if let Some(charge) = &provider.charge {
+        prop_assert!(charge.refunded_minor <= charge.amount_minor);
+    }
+    Ok(())
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
     #[test]
-    fn nothing_is_taken_twice_and_nothing_stays_held_behind_a_void(calls in calls(), asks_shopper: bool, approve_at in 0_usize..24) {
-        let (mut payment, mut provider, mut late) = (None, Provider::default(), Vec::new());
-        for (at, call) in calls.iter().enumerate() {
-            if at == approve_at && provider.state == Some(State::RequiresAction) {
-                provider.state = Some(State::Authorized);
-                late.push(charge(State::Authorized));
-            }
-            run(&mut payment, &mut provider, call, asks_shopper, &mut late);
-            // Old webhooks come again at any time.
-            for charge in &late {
-                if let Some(known) = &payment {
-                    let changes = learn(known, charge).unwrap();
-                    payment = changes.last().cloned().or_else(|| payment.take());
-                }
-            }
+    fn whatever_happens_the_ledger_is_what_the_provider_moved(steps in steps(), mood in moods()) {
+        let (mut here, mut provider) = (Here::default(), Provider::new(mood));
+        for step in &steps {
+            live(&mut here, &mut provider, step);
+            check(&here, &provider)?;
         }
-        // Whoever asks once more, and is heard, learns the truth.
-        run(&mut payment, &mut provider, &Call { command: Command::Void, questions: 9, hears: true }, asks_shopper, &mut late);
-        prop_assert!(provider.captures <= 1 && provider.refunds <= provider.captures);
-        let held = matches!(provider.state, Some(State::Authorized | State::RequiresAction));
-        prop_assert!(!held, "something is held after a void");
-        if let (Some(payment), Some(state)) = (&payment, provider.state) {
-            prop_assert_eq!(payment.state, state);
+        // Whoever looks the charge up learns the truth, and old webhooks change nothing after that.
+        let Some(charge) = provider.charge.clone() else { return Ok(()) };
+        here.learn(&heard(&charge));
+        let settled = (here.payment.clone(), here.postings.clone());
+        for said in &provider.said {
+            here.learn(&heard(said));
         }
+        prop_assert_eq!(&(here.payment.clone(), here.postings.clone()), &settled);
+        check(&here, &provider)?;
+        let back = charge.chargeback.as_ref().map_or(0, |chargeback| chargeback.amount_minor);
+        let kept = charge.captured_at.map_or(0, |_| charge.left_minor() - back);
+        prop_assert_eq!(here.owed(), kept, "the ledger agrees with the provider");
+        let payment = here.payment.unwrap();
+        prop_assert_eq!(payment.state.as_str(), charge.state.as_str());
+        prop_assert_eq!(payment.refunded_minor(), charge.refunded_minor);
     }
 
     #[test]
-    fn a_payment_never_goes_back(from in prop::sample::select(State::ALL.to_vec()), to in prop::sample::select(State::ALL[1..].to_vec())) {
-        let payment = Payment { state: from, charge_id: None, ..Payment::open(terms()) };
-        if let Ok(changes) = learn(&payment, &charge(to)) {
-            for (at, change) in changes.iter().enumerate() {
-                prop_assert_eq!(change.version, payment.version + 1 + at as u64);
-                let ended = at + 1 == changes.len();
-                prop_assert_eq!(change.state == to, ended);
-            }
+    fn nothing_stays_held_behind_a_void_that_is_heard(steps in steps(), mood in moods()) {
+        let (mut here, mut provider) = (Here::default(), Provider::new(mood));
+        for step in &steps {
+            live(&mut here, &mut provider, step);
         }
+        let _ = here.follow(&mut provider, &Command::Void, 9, true);
+        let held = provider.charge.as_ref().is_some_and(|charge| {
+            matches!(charge.state, provider::State::Authorized | provider::State::RequiresAction)
+        });
+        prop_assert!(!held, "something is held after a void");
+    }
+
+    #[test]
+    fn a_refund_that_is_heard_is_made_once_and_its_repeat_changes_nothing(
+        steps in steps(), amount in prop::option::of(1_i64..1250), hears_first: bool,
+    ) {
+        let (mut here, mut provider) = (Here::default(), Provider::new(Mood::Agrees));
+        for step in &steps {
+            live(&mut here, &mut provider, step);
+        }
+        let mine = Command::Refund { key: format!("{ORDER}/mine"), amount: amount.map(eur) };
+        let _ = here.follow(&mut provider, &mine, 0, hears_first);
+        let outcome = here.follow(&mut provider, &mine, 9, true);
+        let made = |provider: &Provider| {
+            let refunds = provider.charge.iter().flat_map(|charge| &charge.refunds);
+            refunds.filter(|refund| refund.idempotency_key == format!("{ORDER}/mine")).count()
+        };
+        prop_assert!(made(&provider) <= 1);
+        if outcome.is_ok() && amount.is_some() {
+            prop_assert_eq!(made(&provider), 1);
+        }
+        let before = (provider.charge.clone(), here.postings.len());
+        prop_assert_eq!(here.follow(&mut provider, &mine, 9, true), outcome);
+        prop_assert_eq!(&(provider.charge.clone(), here.postings.len()), &before);
+        check(&here, &provider)?;
     }
 }
 
+fn charge(state: State) -> Charge {
+    let refunds = if state == State::Refunded {
+        vec![ChargeRefund { id: "re_1".to_owned(), key: "r1".to_owned(), amount_minor: 1250, at: 2 }]
+    } else {
+        Vec::new()
+    };
+    let chargeback = (state == State::ChargedBack).then(|| Chargeback { id: "cb_1".to_owned(), amount_minor: 1250, at: 2 });
+    let captured_at = state.was_captured().then_some(1);
+    Charge { id: Some("ch_1".to_owned()), state, amount: terms().amount, decline_code: None, captured_at, refunds, chargeback }
+}
+
+fn states(changes: &[Change]) -> Vec<State> {
+    changes.iter().map(|change| change.payment.state).collect()
+}
+
 #[test]
-fn a_captured_answer_to_an_open_question_passes_through_authorized() {
-    let states: Vec<_> = learn(&Payment::open(terms()), &charge(State::Captured)).unwrap().iter().map(|change| change.state).collect();
-    assert_eq!(states, [State::Authorized, State::Captured]);
+fn what_was_missed_is_made_up_for_step_by_step() {
+    let caught_up = |to| states(&learn(&Payment::open(terms()), &charge(to)).unwrap());
+    assert_eq!(caught_up(State::Refunded), [State::Authorized, State::Captured, State::Refunded]);
+    assert_eq!(caught_up(State::ChargedBack), [State::Authorized, State::Captured, State::ChargedBack]);
+    assert_eq!(caught_up(State::Expired), [State::Expired]);
+}
+
+#[test]
+fn a_payment_never_goes_back() {
+    for from in State::ALL {
+        for to in &State::ALL[1..] {
+            let before = learn(&Payment::open(terms()), &charge(from)).unwrap();
+            let Some(before) = before.last().map(|change| change.payment.clone()) else { continue };
+            if let Ok(changes) = learn(&before, &charge(*to)) {
+                assert!(changes.last().is_none_or(|last| last.payment.state == *to), "{from:?} {to:?}");
+                assert!(changes.is_empty() || !from.is_final(), "{from:?} is final");
+            }
+        }
+    }
 }
 
 #[test]
@@ -138,16 +325,50 @@ fn a_void_of_an_open_question_has_it_answered_first() {
 
 #[test]
 fn another_amount_for_the_same_order_is_refused() {
-    let other = Terms { amount: Money::new(1, Currency::EUR), ..terms() };
+    let other = Terms { amount: eur(1), ..terms() };
     assert_eq!(next(Some(&Payment::open(terms())), &Command::Authorize(other)), Err(Refusal::Differs));
+}
+
+fn refunding(key: &str, amount: Option<i64>) -> Command {
+    Command::Refund { key: key.to_owned(), amount: amount.map(eur) }
+}
+
+#[test]
+fn a_refund_that_is_asked_for_is_spoken_for() {
+    let mut captured = learn(&Payment::open(terms()), &charge(State::Captured)).unwrap().pop().unwrap().payment;
+    captured.refunds.push(Refund { key: "a".to_owned(), amount_minor: 1000, id: None });
+    let asked = next(Some(&captured), &refunding("a", Some(1000))).unwrap();
+    assert_eq!(asked, Next::Ask(Question::Refund { charge_id: "ch_1".to_owned(), key: "a".to_owned(), amount_minor: 1000 }));
+    assert_eq!(next(Some(&captured), &refunding("a", None)).unwrap(), asked, "a repeat need not name the amount");
+    assert_eq!(next(Some(&captured), &refunding("a", Some(999))), Err(Refusal::RefundDiffers));
+    assert_eq!(next(Some(&captured), &refunding("b", Some(251))), Err(Refusal::RefundTooLarge { left: 250 }));
+    let rest = Refund { key: "b".to_owned(), amount_minor: 250, id: None };
+    assert_eq!(next(Some(&captured), &refunding("b", None)), Ok(Next::KeepRefund(rest)));
+    let dollars = Command::Refund { key: "c".to_owned(), amount: Some(Money::new(1, "USD".parse().unwrap())) };
+    assert_eq!(next(Some(&captured), &dollars), Err(Refusal::Differs));
+}
+
+#[test]
+fn a_refund_that_can_never_be_made_is_forgotten() {
+    let mut captured = learn(&Payment::open(terms()), &charge(State::Captured)).unwrap().pop().unwrap().payment;
+    captured.refunds.push(Refund { key: "a".to_owned(), amount_minor: 1000, id: None });
+    let back = learn(&captured, &charge(State::ChargedBack)).unwrap().pop().unwrap();
+    assert_eq!((back.payment.state, back.payment.refunds.len()), (State::ChargedBack, 0));
+    assert_eq!(next(Some(&back.payment), &refunding("a", Some(1000))), Err(Refusal::ChargedBack));
+    assert_eq!(back.posting.unwrap().amount, eur(1250));
 }
 
 #[test]
 fn a_charge_about_something_else_is_a_contradiction() {
     let known = Payment { charge_id: Some("ch_1".to_owned()), state: State::Authorized, ..Payment::open(terms()) };
     assert_eq!(learn(&known, &Charge { id: Some("ch_2".to_owned()), ..charge(State::Captured) }), Err(Contradiction));
-    assert_eq!(learn(&known, &Charge { amount: Money::new(1, Currency::EUR), ..charge(State::Captured) }), Err(Contradiction));
+    assert_eq!(learn(&known, &Charge { amount: eur(1), ..charge(State::Captured) }), Err(Contradiction));
+    assert_eq!(learn(&known, &Charge { captured_at: None, ..charge(State::Captured) }), Err(Contradiction));
     let captured = Payment { state: State::Captured, ..known };
     assert_eq!(learn(&captured, &charge(State::Voided)), Err(Contradiction));
     assert_eq!(learn(&captured, &charge(State::Authorized)), Ok(Vec::new()));
+    assert_eq!(learn(&captured, &Charge { refunds: Vec::new(), ..charge(State::Refunded) }), Err(Contradiction));
+    assert_eq!(learn(&captured, &Charge { chargeback: None, ..charge(State::ChargedBack) }), Err(Contradiction));
+    let too_much = ChargeRefund { id: "re_1".to_owned(), key: "r1".to_owned(), amount_minor: 1251, at: 2 };
+    assert_eq!(learn(&captured, &Charge { refunds: vec![too_much], ..charge(State::Captured) }), Err(Contradiction));
 }

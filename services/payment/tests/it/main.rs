@@ -1,24 +1,33 @@
 //! The payment service as a process, with the real provider simulator and a real PostgreSQL, through its gRPC API.
 
+mod accidents;
 mod durability;
+mod ledger;
 mod payments;
+mod reconciliation;
+mod refunds;
 mod refusals;
 mod step_up;
+mod webhooks;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use config::Secret;
 use proto::{
     market::v1::Money,
     payment::v1::{
-        AuthorizeRequest, CaptureRequest, GetPaymentRequest, Payment, RefundRequest, VoidRequest,
-        payment_service_client::PaymentServiceClient,
+        AuthorizeRequest, CaptureRequest, GetBalancesRequest, GetPaymentRequest, Payment, PaymentState, ReconcileDayRequest,
+        Reconciliation, RefundRequest, VoidRequest, payment_service_client::PaymentServiceClient,
     },
 };
 use rpc::{Client, Failure};
 use serde_json::Value;
 use sqlx::PgPool;
-use testkit::Running;
+use testkit::{Running, eventually};
 use tokio::sync::Mutex;
 
 const SECRET: &str = "0123456789abcdef";
@@ -41,8 +50,12 @@ impl World {
     }
 
     async fn with_step_up_delay(delay: &str) -> Self {
-        let files = testkit::fresh_folder("psp");
-        let env = [("DATA_DIR", text(&files)), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", delay)];
+        Self::in_folder(&testkit::fresh_folder("psp"), delay).await
+    }
+
+    /// A provider that has `files` already.
+    async fn in_folder(files: &Path, delay: &str) -> Self {
+        let env = [("DATA_DIR", text(files)), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", delay)];
         let psp = Running::start(text(&sibling("psp")), &env).await;
         let database = testkit::postgres().await.database("payment").await;
         let (psp_address, kafka) = (psp.address(), testkit::nowhere());
@@ -86,8 +99,14 @@ impl World {
         Ok(self.client.clone().void(request).await.map_err(Failure::from)?.into_inner().payment)
     }
 
+    /// All that is left.
     async fn refund(&self, order_id: &str) -> Answer {
-        let request = RefundRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/refund") };
+        self.refund_part(order_id, "refund", None).await
+    }
+
+    async fn refund_part(&self, order_id: &str, name: &str, amount_minor: Option<i64>) -> Answer {
+        let amount = amount_minor.map(|amount_minor| Money { amount_minor, currency: "EUR".to_owned() });
+        let request = RefundRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/{name}"), amount };
         let response = self.client.clone().refund(request).await.map_err(Failure::from)?;
         Ok(response.into_inner().payment.expect("an answer has a payment"))
     }
@@ -95,6 +114,36 @@ impl World {
     async fn payment(&self, order_id: &str) -> Answer {
         let response = self.client.clone().get_payment(GetPaymentRequest { order_id: order_id.to_owned() }).await.map_err(Failure::from)?;
         Ok(response.into_inner().payment.expect("an answer has a payment"))
+    }
+
+    /// Compares a day, today when empty.
+    async fn reconcile(&self, day: &str) -> Reconciliation {
+        let response = self.client.clone().reconcile_day(ReconcileDayRequest { day: day.to_owned() }).await.expect("a run");
+        response.into_inner().reconciliation.expect("an answer has a run")
+    }
+
+    /// Changes how the provider behaves.
+    async fn set(&self, changes: Value) {
+        let request = self.http.patch(format!("{}/v1/behavior", self.psp_address)).json(&changes);
+        let status = request.send().await.expect("the provider answers").status();
+        assert!(status.is_success(), "{changes}: {status}");
+    }
+
+    /// Does something to a charge at the provider, past this service.
+    async fn at_provider(&self, charge_id: &str, command: &str) {
+        let url = format!("{}/v1/charges/{charge_id}/{command}", self.psp_address);
+        let request = self.http.post(url).header("idempotency-key", format!("desk/{command}/{charge_id}"));
+        let status = request.send().await.expect("the provider answers").status();
+        assert!(status.is_success(), "{command}: {status}");
+    }
+
+    /// Waits until the payment stands there.
+    async fn comes_to(&self, order_id: &str, state: PaymentState) -> Payment {
+        eventually("the payment changes", Duration::from_secs(20), async || match self.payment(order_id).await {
+            Ok(payment) if payment.state() == state => Ok(payment),
+            other => Err(format!("{other:?}")),
+        })
+        .await
     }
 
     /// Every charge that the provider lists for an order.
@@ -114,15 +163,20 @@ impl World {
             .expect("the outbox can be read")
     }
 
-    /// PAY-2 as far as this service goes: what was taken and not given back, by the ledger's accounts.
+    /// The ledger's accounts, which add up to nothing (PAY-2).
+    async fn accounts(&self) -> BTreeMap<String, i64> {
+        let response = self.client.clone().get_balances(GetBalancesRequest {}).await.expect("balances").into_inner();
+        let accounts: BTreeMap<_, _> =
+            response.balances.into_iter().map(|row| (row.account, row.balance.expect("an amount").amount_minor)).collect();
+        assert_eq!(accounts.values().sum::<i64>(), 0, "{accounts:?}");
+        accounts
+    }
+
+    /// What the provider owes us, and what we kept of our sales.
     async fn balances(&self) -> (i64, i64) {
-        sqlx::query_as(
-            "SELECT coalesce(sum(amount_minor) FILTER (WHERE account = 'psp'), 0)::bigint,
-                    coalesce(sum(amount_minor) FILTER (WHERE account = 'sales'), 0)::bigint FROM ledger_entries",
-        )
-        .fetch_one(&self.pool())
-        .await
-        .expect("the ledger can be read")
+        let accounts = self.accounts().await;
+        let of = |name: &str| accounts.get(name).copied().unwrap_or_default();
+        (of("psp_receivable"), of("sales") + of("refunds") + of("chargebacks"))
     }
 }
 

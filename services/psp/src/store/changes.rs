@@ -1,15 +1,15 @@
 //! What requests change, inside the transaction of their batch.
 
-use std::time::Duration;
-
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::{
-    record::{Effect, Record, Request, StepUp},
+    ledger::Transactions,
+    record::{Effect, Record, Request, StepUp, holds},
     tables::{self, decode, encode},
 };
 use crate::{
-    domain::{Charge, Command, Event, State, decide},
+    behavior::Behavior,
+    domain::{Charge, Command, Event, Refusal, State, decide},
     error::Error,
 };
 
@@ -34,8 +34,11 @@ pub(super) struct Changes<'t> {
     orders: Table<'t, (&'static str, &'static str), ()>,
     counts: Table<'t, &'static str, u64>,
     step_ups: Table<'t, &'static str, i64>,
+    expiries: Table<'t, (i64, &'static str), ()>,
+    transactions: Transactions<'t>,
+    settings: Table<'t, (), &'static [u8]>,
     webhooks: Rows<'t>,
-    step_up_delay: Duration,
+    behavior: Behavior,
     /// Unix ms.
     now: i64,
     after: After,
@@ -47,12 +50,15 @@ pub(super) struct After {
     pub(super) effects: Vec<Effect>,
     /// States that charges came to.
     pub(super) states: Vec<State>,
+    /// How the provider behaves from now on, if that was changed.
+    pub(super) behavior: Option<Behavior>,
     /// False when nothing is to be committed.
     pub(super) is_changed: bool,
 }
 
 impl<'t> Changes<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction, step_up_delay: Duration, now: i64) -> Result<Self, redb::Error> {
+    pub(super) fn new(transaction: &'t WriteTransaction, behavior: Behavior, clock: i64) -> Result<Self, redb::Error> {
+        let transactions = Transactions::open(transaction)?;
         Ok(Self {
             charges: transaction.open_table(tables::CHARGES)?,
             declined: transaction.open_table(tables::DECLINED)?,
@@ -60,9 +66,12 @@ impl<'t> Changes<'t> {
             orders: transaction.open_table(tables::ORDERS)?,
             counts: transaction.open_table(tables::COUNTS)?,
             step_ups: transaction.open_table(tables::STEP_UPS)?,
+            expiries: transaction.open_table(tables::EXPIRIES)?,
+            now: transactions.time(clock)?,
+            transactions,
+            settings: transaction.open_table(tables::BEHAVIOR)?,
             webhooks: transaction.open_table(tables::WEBHOOKS)?,
-            step_up_delay,
-            now,
+            behavior,
             after: After::default(),
         })
     }
@@ -77,7 +86,7 @@ impl<'t> Changes<'t> {
             let is_same = record.answers(&request);
             return Ok(if is_same { Ok(Charged { charge: record.charge, is_new: false }) } else { Err(Error::KeyReused) });
         }
-        let record = Record::new(request, traceparent, self.now);
+        let record = Record::new(request, traceparent, &self.behavior, self.now);
         let charge = &record.charge;
         self.keys.insert(charge.idempotency_key.as_str(), charge.id.as_str())?;
         if charge.state == State::Declined {
@@ -87,32 +96,51 @@ impl<'t> Changes<'t> {
             self.orders.insert((charge.order_id.as_str(), charge.id.as_str()), ())?;
         }
         if charge.state == State::RequiresAction {
-            let delay = i64::try_from(self.step_up_delay.as_millis()).unwrap_or(i64::MAX);
-            let step_up = StepUp { charge_id: charge.id.clone(), due: self.now.saturating_add(delay) };
+            let due = self.now.saturating_add(i64::from(self.behavior.step_up_delay_ms));
+            let step_up = StepUp { charge_id: charge.id.clone(), due };
             self.step_ups.insert(step_up.charge_id.as_str(), step_up.due)?;
             self.after.effects.push(Effect::StepUp(step_up));
+        }
+        if let Some(expires) = record.expires {
+            self.expiries.insert((expires, charge.id.as_str()), ())?;
         }
         self.count(None, charge.state)?;
         Ok(Ok(Charged { charge: record.charge, is_new: true }))
     }
 
     /// Does `command` to the charge, unless that was done before.
-    pub(super) fn command(&mut self, id: &str, command: Command) -> Outcome<Charge> {
+    pub(super) fn command(&mut self, id: &str, command: &Command) -> Outcome<Charged> {
         let Some(record) = self.record(id)? else { return Ok(Err(Error::NoCharge(id.to_owned()))) };
-        match decide(&record.charge, command) {
+        if let Command::Refund { key, .. } = command
+            && self.keys.get(key.as_str())?.is_some_and(|used_for| used_for.value() != id || record.charge.idempotency_key == *key)
+        {
+            return Ok(Err(Refusal::KeyReused.into()));
+        }
+        match decide(&record.charge, command, self.now) {
             Err(refusal) => Ok(Err(refusal.into())),
-            Ok(None) => Ok(Ok(record.charge)),
-            Ok(Some(event)) => self.apply(record, event).map(Ok),
+            Ok(None) => Ok(Ok(Charged { charge: record.charge, is_new: false })),
+            Ok(Some(event)) => Ok(Ok(Charged { charge: self.apply(record, &event)?, is_new: true })),
         }
     }
 
-    fn apply(&mut self, mut record: Record, event: Event) -> Result<Charge, redb::Error> {
-        if let Some(webhook) = record.webhook(event, self.now) {
+    fn apply(&mut self, mut record: Record, event: &Event) -> Result<Charge, redb::Error> {
+        if let Some(webhook) = record.webhook(event, &self.behavior, self.now) {
             self.webhooks.insert(webhook.notice.id.as_str(), encode(&webhook).as_slice())?;
-            self.after.effects.push(Effect::Webhook(webhook));
+            self.after.effects.push(Effect::Webhook(Box::new(webhook)));
+        }
+        if let Some(movement) = record.charge.movement_of(event) {
+            self.transactions.add(movement, &record.charge, self.now)?;
+        }
+        if let Event::Refunded(refund) = event {
+            self.keys.insert(refund.idempotency_key.as_str(), record.charge.id.as_str())?;
         }
         let before = record.charge.state;
         record.charge = record.charge.after(event);
+        if !holds(&record.charge)
+            && let Some(expires) = record.expires.take()
+        {
+            self.expiries.remove((expires, record.charge.id.as_str()))?;
+        }
         let charge = &record.charge;
         self.charges.insert(charge.id.as_str(), encode(&record).as_slice())?;
         if before == State::RequiresAction {
@@ -120,6 +148,30 @@ impl<'t> Changes<'t> {
         }
         self.count(Some(before), charge.state)?;
         Ok(record.charge)
+    }
+
+    /// Ends up to `limit` charges that held their amount for too long. Tells how many.
+    pub(super) fn expire(&mut self, limit: usize) -> Outcome<usize> {
+        let due = self.expiries.range(..=(self.now, ""))?.take(limit);
+        let due: Vec<String> = due.map(|row| Ok(row?.0.value().1.to_owned())).collect::<Result<_, redb::Error>>()?;
+        for id in &due {
+            if let Err(error) = self.command(id, &Command::Expire)? {
+                tracing::error!(%error, charge.id = id, "a charge that holds nothing was to expire");
+            }
+        }
+        Ok(Ok(due.len()))
+    }
+
+    /// Keeps how the provider behaves from now on; forgets it when absent, so that `initial` holds.
+    pub(super) fn behave(&mut self, behavior: Option<Behavior>, initial: &Behavior) -> Outcome<Behavior> {
+        match &behavior {
+            Some(behavior) => drop(self.settings.insert((), encode(behavior).as_slice())?),
+            None => drop(self.settings.remove(())?),
+        }
+        self.behavior = behavior.unwrap_or_else(|| initial.clone());
+        self.after.behavior = Some(self.behavior.clone());
+        self.after.is_changed = true;
+        Ok(Ok(self.behavior.clone()))
     }
 
     /// Forgets a webhook.

@@ -5,10 +5,16 @@ use std::ops::Bound;
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable as _};
 
 use super::{
-    record::{Effect, Record, StepUp},
+    record::{Effect, Record, StepUp, Transaction},
     tables::{self, decode},
 };
-use crate::domain::{Charge, State};
+use crate::{
+    behavior::Behavior,
+    domain::{Charge, State},
+};
+
+/// Most rows that one page of a list may step over.
+const SCAN: usize = 20_000;
 
 /// One page of charges.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +32,25 @@ impl Listing {
         let next = charges.last().filter(|_| has_more).map(|charge| charge.id.clone());
         Self { charges, next }
     }
+}
+
+/// Which movements are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Period {
+    /// Of this account alone.
+    pub(crate) account: Option<String>,
+    /// Not older, unix ms.
+    pub(crate) from: i64,
+    /// Older, unix ms.
+    pub(crate) to: i64,
+}
+
+/// One page of movements.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    pub(crate) transactions: Vec<Transaction>,
+    /// The last row looked at, when there may be more.
+    pub(crate) next: Option<(i64, u64)>,
 }
 
 /// Everything at a glance.
@@ -86,6 +111,39 @@ impl Snapshot {
         Ok(Listing::cut(found, limit))
     }
 
+    pub(super) fn transactions(&self, period: &Period, after: Option<(i64, u64)>, limit: usize) -> Result<Statement, redb::Error> {
+        let rows = self.0.open_table(tables::TRANSACTIONS)?;
+        let from = after.filter(|after| *after >= (period.from, 0)).map_or(Bound::Included((period.from, 0)), Bound::Excluded);
+        let to = Bound::Excluded((period.to.max(period.from), 0));
+        let mut statement = Statement { transactions: Vec::new(), next: None };
+        if matches!(from, Bound::Excluded(from) if from >= (period.to, 0)) {
+            return Ok(statement);
+        }
+        for (seen, row) in rows.range::<(i64, u64)>((from, to))?.enumerate() {
+            if statement.transactions.len() == limit || seen == SCAN {
+                return Ok(statement);
+            }
+            let (key, row) = row?;
+            let transaction: Transaction = decode(&row)?;
+            statement.next = Some(key.value());
+            if period.account.is_none() || period.account == transaction.account {
+                statement.transactions.push(transaction);
+            }
+        }
+        statement.next = None;
+        Ok(statement)
+    }
+
+    pub(super) fn has_expired(&self, now: i64) -> Result<bool, redb::Error> {
+        let expiries = self.0.open_table(tables::EXPIRIES)?;
+        let first = expiries.first()?;
+        Ok(first.is_some_and(|(key, _)| key.value().0 <= now))
+    }
+
+    pub(super) fn behavior(&self) -> Result<Option<Behavior>, redb::Error> {
+        self.0.open_table(tables::BEHAVIOR)?.get(())?.map(|row| decode(&row)).transpose()
+    }
+
     pub(super) fn overview(&self, limit: usize) -> Result<Overview, redb::Error> {
         let counts = self.0.open_table(tables::COUNTS)?;
         let count = |state: State| Ok((state, counts.get(state.as_str())?.map_or(0, |row| row.value())));
@@ -109,7 +167,7 @@ impl Snapshot {
             effects.push(Effect::StepUp(StepUp { charge_id: id.value().to_owned(), due: due.value() }));
         }
         for row in self.0.open_table(tables::WEBHOOKS)?.iter()? {
-            effects.push(Effect::Webhook(decode(&row?.1)?));
+            effects.push(Effect::Webhook(Box::new(decode(&row?.1)?)));
         }
         Ok(effects)
     }

@@ -3,13 +3,15 @@
 use std::{
     io,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use super::*;
 use crate::{
-    domain::{State, Token},
+    behavior::Rate,
+    domain::{Event, Kind, State, Token, decide},
     webhook::Courier,
 };
 
@@ -50,7 +52,7 @@ impl StorageBackend for Disk {
 fn store() -> (Disk, Store, Writer, Effects) {
     let disk = Disk(Arc::default());
     let database = Builder::new().create_with_backend(disk.clone()).unwrap();
-    let (store, writer, effects) = assemble(database, Duration::from_secs(2)).unwrap();
+    let (store, writer, effects) = assemble(database, Behavior::default()).unwrap();
     (disk, store, writer, effects)
 }
 
@@ -58,6 +60,7 @@ fn request(key: usize, token: Token) -> Request {
     Request {
         idempotency_key: format!("k{key}"),
         order_id: "o1".to_owned(),
+        account: None,
         amount_minor: 1200,
         currency: "EUR".to_owned(),
         token,
@@ -195,8 +198,166 @@ async fn a_webhook_that_nobody_takes_for_an_hour_is_given_up() {
     };
     webhook.notice.created -= 3600;
     let courier = Courier::new(store.clone(), config::Secret::new("key".to_owned())).unwrap();
-    tokio::time::timeout(Duration::from_secs(10), courier.deliver(webhook)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), courier.deliver(*webhook)).await.unwrap();
     assert_eq!(Snapshot::of(&*store.database).unwrap().effects().unwrap(), []);
     drop(store);
     writer.await.unwrap().unwrap();
+}
+
+fn refund(key: &str, amount_minor: Option<i64>) -> Command {
+    Command::Refund { id: format!("re_{key}"), key: key.to_owned(), amount_minor }
+}
+
+fn always() -> Period {
+    Period { account: None, from: 0, to: i64::MAX }
+}
+
+#[tokio::test]
+async fn a_key_names_one_charge_or_one_refund() {
+    let (_disk, store, writer, _effects) = store();
+    let writer = tokio::task::spawn_blocking(|| writer.run());
+    let mut ids = Vec::new();
+    for key in [1, 2] {
+        let charge = store.charge(request(key, Token::Visa), None).await.unwrap().charge;
+        store.command(charge.id.clone(), Command::Capture).await.unwrap();
+        ids.push(charge.id);
+    }
+    assert!(store.command(ids[0].clone(), refund("r", Some(5))).await.unwrap().is_new);
+    assert!(!store.command(ids[0].clone(), refund("r", Some(5))).await.unwrap().is_new);
+    for (id, command) in [(0, refund("r", Some(6))), (1, refund("r", Some(5))), (0, refund("k1", None)), (1, refund("k1", None))] {
+        let refused = store.command(ids[id].clone(), command).await.unwrap_err();
+        assert_eq!(refused.reason(), "PSP_KEY_REUSED");
+    }
+    let mut taken = request(3, Token::Visa);
+    taken.idempotency_key = "r".to_owned();
+    assert_eq!(store.charge(taken, None).await.unwrap_err().reason(), "PSP_KEY_REUSED");
+    drop(store);
+    writer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_list_of_movements_is_whole_whatever_the_page_and_the_period() {
+    let (_disk, store, writer, _effects) = store();
+    let writer = tokio::task::spawn_blocking(|| writer.run());
+    for key in 0..12 {
+        let account = Some(if key % 3 == 0 { "us" } else { "eu" }.to_owned());
+        let charge = store.charge(Request { account, ..request(key, Token::Visa) }, None).await.unwrap().charge;
+        store.command(charge.id.clone(), Command::Capture).await.unwrap();
+        if key % 2 == 0 {
+            store.command(charge.id.clone(), refund(&format!("r{key}"), Some(200))).await.unwrap();
+            store.command(charge.id, Command::ChargeBack { id: format!("cb_{key}") }).await.unwrap();
+        }
+    }
+    let all = store.transactions(always(), None, 1000).await.unwrap();
+    assert_eq!((all.transactions.len(), all.next), (24, None));
+    assert_eq!(all.transactions.iter().map(|transaction| transaction.amount_minor).sum::<i64>(), 6 * 1200);
+    assert!(all.transactions.is_sorted_by_key(|transaction| transaction.created));
+    for (account, size) in [(None, 1), (None, 7), (None, 24), (Some("eu"), 3), (Some("us"), 1), (Some("none"), 5)] {
+        let period = Period { account: account.map(str::to_owned), ..always() };
+        let (mut seen, mut next) = (Vec::new(), None);
+        loop {
+            let page = store.transactions(period.clone(), next, size).await.unwrap();
+            seen.extend(page.transactions);
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<_> =
+            all.transactions.iter().filter(|transaction| account.is_none() || transaction.account.as_deref() == account).collect();
+        assert!(seen.iter().eq(expected), "{account:?} by {size}");
+    }
+    let (first, last) = (all.transactions[0].created, all.transactions[23].created);
+    for (from, to) in [(0, first), (last + 1, i64::MAX), (last, first), (i64::MAX, 0)] {
+        assert!(store.transactions(Period { from, to, account: None }, None, 9).await.unwrap().transactions.is_empty(), "{from} to {to}");
+    }
+    assert!(store.transactions(Period { from: 0, to: first, account: None }, Some((last, 9)), 9).await.unwrap().transactions.is_empty());
+    drop(store);
+    writer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_authorization_ends_when_it_is_too_old_unless_it_was_captured() {
+    let (_disk, store, writer, _effects) = store();
+    let writer = tokio::task::spawn_blocking(|| writer.run());
+    store.behave(Behavior { authorization_ttl_ms: 1, ..Behavior::default() }).await.unwrap();
+    let mut charges = Vec::new();
+    for (key, token) in [(1, Token::Visa), (2, Token::StepUp), (3, Token::Visa), (4, Token::Visa), (5, Token::Decline)] {
+        charges.push(store.charge(request(key, token), None).await.unwrap().charge);
+    }
+    store.command(charges[2].id.clone(), Command::Capture).await.unwrap();
+    store.command(charges[3].id.clone(), Command::Void).await.unwrap();
+    testkit::eventually("they are too old", Duration::from_secs(5), async || {
+        if store.has_expired().await.unwrap() { Ok(()) } else { Err("none is") }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!((store.expire(1).await.unwrap(), store.expire(9).await.unwrap(), store.expire(9).await.unwrap()), (1, 1, 0));
+    let mut states = Vec::new();
+    for charge in charges {
+        states.push(store.get(charge.id).await.unwrap().state);
+    }
+    assert_eq!(states, [State::Expired, State::Expired, State::Captured, State::Voided, State::Declined]);
+    assert!(!store.has_expired().await.unwrap());
+    drop(store);
+    writer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn how_it_behaves_is_kept_until_it_is_reset() {
+    let disk = Disk(Arc::default());
+    let initial = Behavior { step_up_delay_ms: 77, ..Behavior::default() };
+    let set = Behavior { decline_rate: Rate::try_from(1.0).unwrap(), ..initial.clone() };
+    for (before, after) in [(&initial, Some(&set)), (&set, None), (&initial, None)] {
+        let database = Builder::new().create_with_backend(disk.clone()).unwrap();
+        let (store, writer, _effects) = assemble(database, initial.clone()).unwrap();
+        let writer = tokio::task::spawn_blocking(|| writer.run());
+        assert_eq!(store.behavior(), *before);
+        match after {
+            Some(set) => {
+                store.behave(set.clone()).await.unwrap();
+                assert_eq!(store.charge(request(1, Token::Visa), None).await.unwrap().charge.state, State::Declined);
+            }
+            None => drop(store.reset().await.unwrap()),
+        }
+        drop(store);
+        writer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_gets_its_list_of_movements() {
+    let disk = Disk(Arc::default());
+    {
+        let database = Builder::new().create_with_backend(disk.clone()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut charges = transaction.open_table(tables::CHARGES).unwrap();
+        for (number, state) in ["authorized", "captured", "refunded", "voided"].iter().enumerate() {
+            let row = format!(
+                r#"{{"charge":{{"id":"ch_{number}","order_id":"o{number}","state":"{state}","amount_minor":1200,"currency":"EUR",
+                    "idempotency_key":"o{number}/authorize"}},"token":"tok_visa","webhook_url":null,"created":{number},"traceparent":null}}"#
+            );
+            charges.insert(format!("ch_{number}").as_str(), row.as_bytes()).unwrap();
+        }
+        drop(charges);
+        transaction.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let database = Builder::new().create_with_backend(disk.clone()).unwrap();
+        let (store, writer, _effects) = assemble(database, Behavior::default()).unwrap();
+        let writer = tokio::task::spawn_blocking(|| writer.run());
+        let listed = store.transactions(always(), None, 9).await.unwrap().transactions;
+        let listed: Vec<_> = listed.iter().map(|row| (row.kind, row.source_id.as_str(), row.amount_minor, row.created)).collect();
+        assert_eq!(
+            listed,
+            [(Kind::Capture, "ch_1", 1200, 1), (Kind::Capture, "ch_2", 1200, 2), (Kind::Refund, "re_2", -1200, 2)],
+            "once, however often it is opened"
+        );
+        let refunded = store.get("ch_2".to_owned()).await.unwrap();
+        assert_eq!((refunded.state, refunded.refunded_minor, refunded.refunds.len()), (State::Refunded, 1200, 1));
+        let captured = store.get("ch_1".to_owned()).await.unwrap();
+        assert!(matches!(decide(&captured, &refund("r", None), 9), Ok(Some(Event::Refunded(_)))));
+        drop(store);
+        writer.await.unwrap().unwrap();
+    }
 }

@@ -1,15 +1,15 @@
 //! The one thread that writes: all that waits goes into one commit.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use redb::Database;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     changes::{After, Changes},
     record::{Effect, now_millis},
 };
-use crate::metrics;
+use crate::{behavior::Behavior, metrics};
 
 /// Most requests of one commit: enough to spread the cost of a sync over, few enough for the first not to wait long.
 const BATCH: usize = 512;
@@ -24,7 +24,7 @@ pub(crate) struct Writer {
     database: Arc<Database>,
     jobs: mpsc::Receiver<Job>,
     effects: mpsc::UnboundedSender<Effect>,
-    step_up_delay: Duration,
+    behavior: watch::Sender<Behavior>,
 }
 
 impl Writer {
@@ -32,9 +32,9 @@ impl Writer {
         database: Arc<Database>,
         jobs: mpsc::Receiver<Job>,
         effects: mpsc::UnboundedSender<Effect>,
-        step_up_delay: Duration,
+        behavior: watch::Sender<Behavior>,
     ) -> Self {
-        Self { database, jobs, effects, step_up_delay }
+        Self { database, jobs, effects, behavior }
     }
 
     /// Writes until every [`super::Store`] is gone and its requests are answered. Blocks on the disk.
@@ -51,14 +51,17 @@ impl Writer {
 
     fn commit(&self, batch: impl Iterator<Item = Job>) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        let mut changes = Changes::new(&transaction, self.step_up_delay, now_millis())?;
+        let mut changes = Changes::new(&transaction, self.behavior.borrow().clone(), now_millis())?;
         let replies = batch.map(|job| job(&mut changes)).collect::<Result<Vec<Reply>, _>>()?;
-        let After { effects, states, is_changed } = changes.finish();
+        let After { effects, states, behavior, is_changed } = changes.finish();
         if is_changed {
             transaction.commit()?;
             metrics::count_commit();
         } else {
             transaction.abort()?;
+        }
+        if let Some(behavior) = behavior {
+            self.behavior.send_replace(behavior);
         }
         states.into_iter().for_each(metrics::count_charge);
         replies.into_iter().for_each(|reply| reply());

@@ -32,7 +32,8 @@ async fn an_answer_has_the_fields_of_the_contract() {
     let body: Value = response.json().await.unwrap();
     let id = body["id"].as_str().unwrap();
     let expected = json!({
-        "id": id, "order_id": "o1", "state": "authorized", "amount_minor": 1250, "currency": "EUR", "idempotency_key": "k1"
+        "id": id, "order_id": "o1", "state": "authorized", "amount_minor": 1250, "currency": "EUR",
+        "idempotency_key": "k1", "refunded_minor": 0
     });
     assert_eq!(body, expected);
     assert_eq!(location, format!("/v1/charges/{id}"));

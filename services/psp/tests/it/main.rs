@@ -1,10 +1,13 @@
 //! The payment provider as a process, on a real disk, through its HTTP API.
 
+mod behavior;
 mod charging;
 mod commands;
 mod durability;
 mod lists;
 mod page;
+mod refunds;
+mod statement;
 mod receiver;
 mod refusals;
 mod webhooks;
@@ -74,6 +77,37 @@ impl World {
     /// Status and charge.
     async fn charge(&self, key: &str, body: &Value) -> (u16, Charge) {
         made(self.post(key, body).await).await
+    }
+
+    /// Status and body of a refund of `amount`, or of the rest.
+    async fn refund(&self, id: &str, key: &str, amount: Option<i64>) -> (u16, Value) {
+        let request = self.http.post(self.url(&format!("/v1/charges/{id}/refund"))).header("idempotency-key", key);
+        let request = match amount {
+            Some(amount) => request.json(&json!({ "amount_minor": amount })),
+            None => request,
+        };
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.json().await.expect("JSON"))
+    }
+
+    /// Changes how the provider behaves.
+    async fn set(&self, changes: &Value) -> Value {
+        let response = self.http.patch(self.url("/v1/behavior")).json(changes).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{changes}");
+        response.json().await.expect("JSON")
+    }
+
+    /// All movements, page by page.
+    async fn movements(&self, query: &str) -> Vec<Value> {
+        let (mut movements, mut token) = (Vec::new(), String::new());
+        loop {
+            let page: Value = self.get(&format!("/v1/transactions?{query}{token}")).await.json().await.expect("JSON");
+            movements.extend(page["transactions"].as_array().expect("a list").clone());
+            match page["next_page_token"].as_str() {
+                Some(next) => token = format!("&page_token={next}"),
+                None => return movements,
+            }
+        }
     }
 
     /// Status and body of a command.

@@ -37,6 +37,9 @@ fn fields_out_of_range_are_refused() {
         ("currency", json!("EURO")),
         ("currency", json!("ÄÖ")),
         ("payment_token", json!(null)),
+        ("account", json!("")),
+        ("account", json!("EU")),
+        ("account", json!("x".repeat(33))),
         ("more", json!(1)),
     ] {
         let mut body = sound();
@@ -95,6 +98,33 @@ fn a_key_is_one_header_of_visible_ascii() {
 }
 
 #[test]
+fn a_refund_names_an_amount_or_takes_the_rest() {
+    let json = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    assert_eq!(refund(&HeaderMap::new(), b"").unwrap(), None);
+    assert_eq!(refund(&json, b"{}").unwrap(), None);
+    assert_eq!(refund(&json, br#"{"amount_minor": 5}"#).unwrap(), Some(5));
+    assert_eq!(refund(&HeaderMap::new(), b"{}").unwrap_err().reason(), "PSP_CONTENT_TYPE");
+    for bad in [r#"{"amount_minor": 0}"#, r#"{"amount_minor": -5}"#, r#"{"amount_minor": 0.5}"#, r#"{"amount": 5}"#, "5", "["] {
+        assert_eq!(refund(&json, bad.as_bytes()).unwrap_err().reason(), "PSP_INVALID_REQUEST", "{bad}");
+    }
+}
+
+#[test]
+fn movements_are_wanted_by_account_and_time() {
+    let wanted = |account: Option<&str>, from, to, limit, after| Movements {
+        period: Period { account: account.map(str::to_owned), from, to },
+        limit,
+        after,
+    };
+    assert_eq!(movements("").unwrap(), wanted(None, 0, i64::MAX, 100, None));
+    let query = "account=eu&from=1000&to=2000&page_size=7&page_token=1500-3";
+    assert_eq!(movements(query).unwrap(), wanted(Some("eu"), 1000, 2000, 7, Some((1500, 3))));
+    for bad in ["from=x", "to=1.5", "page_token=5", "page_token=5-", "page_token=5-6-7", "page_size=0", "day=1", "from=1&from=2"] {
+        assert_eq!(movements(bad).unwrap_err().reason(), "PSP_INVALID_REQUEST", "{bad}");
+    }
+}
+
+#[test]
 fn queries_name_a_key_an_order_or_a_page() {
     let page = |order_id: Option<&str>, limit, after: Option<&str>| Wanted::Page {
         order_id: order_id.map(str::to_owned),
@@ -144,6 +174,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>, text in "\\PC{0,120}", body in nearly_sound()) {
         let _ = (charge(text.clone(), &bytes), charge(text.clone(), text.as_bytes()), is_near(&text), is_near(&format!("http://{text}")));
+        let _ = (movements(&text), refund(&HeaderMap::new(), &bytes));
         let _ = (wanted(&text), wanted(&String::from_utf8_lossy(&bytes)), page_token_of(text));
         if let Ok(value) = HeaderValue::from_bytes(&bytes) {
             let _ = key(&HeaderMap::from_iter([(axum::http::HeaderName::from_static("idempotency-key"), value)]));

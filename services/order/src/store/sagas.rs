@@ -1,0 +1,77 @@
+//! What this region's sagas leave in PostgreSQL: which workflows were started, and which wait for the shopper's bank.
+
+use ids::{OrderId, Region};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Notes that the order's workflow was started.
+pub(crate) async fn mark_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
+    sqlx::query("INSERT INTO sagas (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
+        .bind(id.as_uuid())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Notes that the order's return workflow was started.
+pub(crate) async fn mark_return_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
+    sqlx::query("INSERT INTO returns (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
+        .bind(id.as_uuid())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// An order whose workflow may be missing.
+pub(crate) struct Unstarted {
+    pub(crate) id: OrderId,
+    /// It was noted as started, but that is long ago.
+    pub(crate) was_started: bool,
+}
+
+impl Unstarted {
+    fn of((id, was_started): (Uuid, bool)) -> Self {
+        Self { id: OrderId::from_uuid(id), was_started }
+    }
+}
+
+/// Open orders of `home`, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
+pub(crate) async fn list_unstarted_orders(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
+    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        "SELECT o.order_id, s.order_id IS NOT NULL FROM orders o LEFT JOIN sagas s USING (order_id)
+         WHERE o.state IN ('placed', 'confirmed') AND o.home_region = $1
+           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute')
+         ORDER BY s.order_id IS NOT NULL, o.placed_at LIMIT 500",
+    )
+    .bind(home.as_str())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Unstarted::of).collect())
+}
+
+/// Orders of `home` that are being returned and whose return workflow may be missing: not noted as started, or noted more than a minute ago.
+pub(crate) async fn list_unstarted_returns(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
+    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        "SELECT o.order_id, r.order_id IS NOT NULL FROM orders o LEFT JOIN returns r USING (order_id)
+         WHERE o.state = 'shipped' AND o.course = 'returning' AND o.home_region = $1
+           AND (r.order_id IS NULL OR r.started_at < now() - interval '1 minute')
+         ORDER BY r.order_id IS NOT NULL, o.order_id LIMIT 500",
+    )
+    .bind(home.as_str())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Unstarted::of).collect())
+}
+
+/// Notes that the order waits for the shopper's bank.
+pub(crate) async fn note_step_up_in(tx: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO step_ups (order_id) VALUES ($1) ON CONFLICT DO NOTHING").bind(id.as_uuid()).execute(tx).await.map(drop)
+}
+
+/// Forgets that the order waits. True when it did.
+pub(crate) async fn end_step_up_in(tx: &mut PgConnection, id: OrderId) -> sqlx::Result<bool> {
+    let deleted = sqlx::query("DELETE FROM step_ups WHERE order_id = $1").bind(id.as_uuid()).execute(tx).await?;
+    Ok(deleted.rows_affected() > 0)
+}

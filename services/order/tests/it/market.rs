@@ -1,0 +1,149 @@
+//! A market of one region without Kafka: orders, inventory, payment, the payment provider and Temporal, all real.
+
+use std::path::Path;
+
+use proto::{
+    inventory::v1::{GetItemRequest, Item, PutItemRequest, inventory_service_client::InventoryServiceClient},
+    market::v1::{Money, PricedLine},
+    order::v1::{CancelOrderRequest, Order, ReturnOrderRequest},
+    payment::v1::{GetPaymentRequest, PaymentState, VoidRequest, payment_service_client::PaymentServiceClient},
+};
+use rpc::{Client, Failure};
+use testkit::{Running, Temporal};
+
+use super::{World, placed, request};
+
+const SECRET: &str = "0123456789abcdef";
+/// What every item has at first.
+pub(crate) const STOCK: i64 = 10;
+
+/// The services around the orders.
+pub(crate) struct Market {
+    pub(crate) orders: World,
+    pub(crate) temporal: Temporal,
+    inventory: Running,
+    payment: Running,
+    _psp: Running,
+}
+
+impl Market {
+    /// `step_up` is how long a shopper takes to answer the bank.
+    pub(crate) async fn new(step_up: &str) -> Self {
+        Self::started(step_up, true).await
+    }
+
+    /// The same with an order service that does not find Temporal: the test runs the sagas itself.
+    pub(crate) async fn without_sagas(step_up: &str) -> Self {
+        Self::started(step_up, false).await
+    }
+
+    async fn started(step_up: &str, runs_sagas: bool) -> Self {
+        let files = testkit::fresh_folder("psp");
+        let files = files.to_str().expect("paths are text");
+        let psp = [("DATA_DIR", files), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", step_up)];
+        let psp = Running::start(&sibling("psp"), &psp).await;
+        let postgres = testkit::postgres().await;
+        let database = postgres.database("order").await;
+        let (psp_address, nowhere) = (psp.address(), testkit::nowhere());
+        let (stock, money) = (postgres.as_service("inventory", &database), postgres.as_service("payment", &database));
+        let env = [("REGION", "eu"), ("DATABASE_URL", stock.expose()), ("KAFKA_BOOTSTRAP_SERVERS", &nowhere)];
+        let inventory = Running::migrated(&sibling("inventory"), &env).await;
+        let env = [
+            ("REGION", "eu"),
+            ("DATABASE_URL", money.expose()),
+            ("KAFKA_BOOTSTRAP_SERVERS", &nowhere),
+            ("PSP_ADDR", &psp_address),
+            ("PSP_WEBHOOK_SECRET", SECRET),
+        ];
+        let payment = Running::migrated(&sibling("payment"), &env).await;
+        let temporal = Temporal::start().await;
+        let (inventory_address, payment_address) = (inventory.address(), payment.address());
+        let temporal_address = if runs_sagas { temporal.address() } else { nowhere };
+        let more =
+            [("TEMPORAL_ADDRESS", temporal_address.as_str()), ("INVENTORY_ADDR", &inventory_address), ("PAYMENT_ADDR", &payment_address)];
+        let orders = World::with(database, &more).await;
+        Self { orders, temporal, inventory, payment, _psp: psp }
+    }
+
+    pub(crate) fn inventory_address(&self) -> String {
+        self.inventory.address()
+    }
+
+    pub(crate) fn payment_address(&self) -> String {
+        self.payment.address()
+    }
+
+    fn inventory(&self) -> InventoryServiceClient<Client> {
+        InventoryServiceClient::new(rpc::channel(self.inventory.address().parse().expect("an address")))
+    }
+
+    fn payments(&self) -> PaymentServiceClient<Client> {
+        PaymentServiceClient::new(rpc::channel(self.payment.address().parse().expect("an address")))
+    }
+
+    /// A new item, and an order for some of it.
+    pub(crate) async fn ordered(&self, token: &str, quantity: u32) -> Order {
+        let sku = format!("S{}", uuid::Uuid::now_v7().simple()).to_uppercase();
+        let price = Some(Money { amount_minor: 1250, currency: "EUR".to_owned() });
+        let (title, description, category) = ("Item".to_owned(), "For a test".to_owned(), "test".to_owned());
+        let item = Item { sku: sku.clone(), title: title.clone(), description, category, price: price.clone(), in_stock: 0 };
+        let put = PutItemRequest { item: Some(item), initial_stock: STOCK, idempotency_key: sku.clone() };
+        self.inventory().put_item(put).await.expect("a sound item");
+        let mut request = request("s1", &sku);
+        request.lines = vec![PricedLine { sku, quantity, title, unit_price: price }];
+        request.payment_token = token.to_owned();
+        placed(self.orders.place(request).await.expect("a sound order"))
+    }
+
+    /// The order as it is now.
+    pub(crate) async fn now(&self, order: &Order) -> Order {
+        self.orders.get(&order.order_id).await.expect("an order stays")
+    }
+
+    pub(crate) async fn cancel(&self, order: &Order, key: &str) -> Result<Order, Failure> {
+        let (order_id, session_id) = (order.order_id.clone(), "s1".to_owned());
+        let request = CancelOrderRequest { order_id, session_id, idempotency_key: format!("{key}-{}", order.order_id) };
+        let answer = self.orders.client().cancel_order(request).await.map_err(Failure::from)?;
+        Ok(answer.into_inner().order.expect("an answer has an order"))
+    }
+
+    pub(crate) async fn send_back(&self, order: &Order, key: &str) -> Result<Order, Failure> {
+        let (order_id, session_id) = (order.order_id.clone(), "s1".to_owned());
+        let request = ReturnOrderRequest { order_id, session_id, idempotency_key: format!("{key}-{}", order.order_id) };
+        let answer = self.orders.client().return_order(request).await.map_err(Failure::from)?;
+        Ok(answer.into_inner().order.expect("an answer has an order"))
+    }
+
+    /// Voids the payment behind the saga's back.
+    pub(crate) async fn void(&self, order: &Order) {
+        let request = VoidRequest { order_id: order.order_id.clone(), idempotency_key: "stranger".to_owned() };
+        self.payments().void(request).await.expect("nothing is taken yet");
+    }
+
+    /// Where the payment stands; nothing when the provider was never asked for one.
+    pub(crate) async fn payment(&self, order: &Order) -> Option<PaymentState> {
+        let request = GetPaymentRequest { order_id: order.order_id.clone() };
+        let payment = self.payments().get_payment(request).await.ok()?.into_inner().payment?;
+        (!payment.charge_id.is_empty()).then(|| payment.state())
+    }
+
+    /// What can be sold of the order's item.
+    pub(crate) async fn in_stock(&self, order: &Order) -> i64 {
+        let sku = order.lines[0].sku.clone();
+        let answer = self.inventory().get_item(GetItemRequest { sku }).await;
+        answer.expect("the item is there").into_inner().item.expect("an answer has an item").in_stock
+    }
+
+    /// Types of the order's events, in order.
+    pub(crate) async fn events(&self, order: &Order) -> Vec<String> {
+        let events = self.orders.outbox().await;
+        events.into_iter().filter(|(_, key)| *key == order.order_id).map(|(kind, _)| kind).collect()
+    }
+}
+
+/// Another service's binary, built together with this one's.
+fn sibling(name: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_order")).with_file_name(name);
+    assert!(program.exists(), "{} is not built; run `cargo build --release --workspace` first", program.display());
+    program.to_str().expect("paths are text").to_owned()
+}

@@ -13,8 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     admin, api,
     behavior::Behavior,
-    config::Config,
     conduct::{self, Conduct},
+    config::Config,
     effects,
     error::Error,
     metrics, page,

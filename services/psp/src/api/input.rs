@@ -144,8 +144,7 @@ fn values<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<Strin
 
 /// Reads the query of a list.
 pub(super) fn wanted(query: &str) -> Result<Wanted, Error> {
-    let [order_id, idempotency_key, page_size, page_token] =
-        values(query, ["order_id", "idempotency_key", "page_size", "page_token"])?;
+    let [order_id, idempotency_key, page_size, page_token] = values(query, ["order_id", "idempotency_key", "page_size", "page_token"])?;
     match (idempotency_key, order_id, page_size, page_token) {
         (Some(key), None, None, None) => Ok(Wanted::Key(key)),
         (Some(_), ..) => Err(Error::Invalid("idempotency_key names one charge, so it stands alone in a query".to_owned())),

@@ -6,10 +6,10 @@ mod commands;
 mod durability;
 mod lists;
 mod page;
-mod refunds;
-mod statement;
 mod receiver;
+mod refunds;
 mod refusals;
+mod statement;
 mod webhooks;
 
 use std::{path::PathBuf, time::Duration};

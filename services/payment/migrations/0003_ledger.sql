@@ -13,6 +13,7 @@ INSERT INTO ledger_accounts (account, kind, meaning) VALUES
     ('refunds', 'expense', 'what was given back of it'),
     ('chargebacks', 'expense', 'what banks took back of it');
 
+ALTER TABLE ledger_entries DROP CONSTRAINT ledger_entries_pkey;
 ALTER TABLE ledger_entries
     ADD COLUMN source_id text,
     ADD COLUMN occurred_at timestamptz,
@@ -49,7 +50,6 @@ ALTER TABLE ledger_entries
     ALTER COLUMN occurred_at SET NOT NULL,
     ADD CONSTRAINT ledger_entries_account_fkey FOREIGN KEY (account) REFERENCES ledger_accounts (account),
     ADD CONSTRAINT ledger_entries_order_check CHECK ((order_id IS NULL) = (cause = 'settlement')),
-    DROP CONSTRAINT ledger_entries_pkey,
     ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY (cause, source_id, account);
 -- PAY-1 as a key: an order is captured once.
 CREATE UNIQUE INDEX ledger_entries_capture_key ON ledger_entries (order_id, account) WHERE cause = 'capture';

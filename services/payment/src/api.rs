@@ -73,10 +73,7 @@ impl PaymentService for Api {
         Ok(Response::new(ReconcileDayResponse { reconciliation: Some(reports::reconciliation(run)) }))
     }
 
-    async fn get_reconciliation(
-        &self,
-        request: Request<GetReconciliationRequest>,
-    ) -> Result<Response<GetReconciliationResponse>, Status> {
+    async fn get_reconciliation(&self, request: Request<GetReconciliationRequest>) -> Result<Response<GetReconciliationResponse>, Status> {
         let day = reports::day(&request.into_inner().day)?;
         let run = store::reconciliation::newest(&self.cashier.pool, day).await?;
         Ok(Response::new(GetReconciliationResponse { reconciliation: run.map(reports::reconciliation) }))

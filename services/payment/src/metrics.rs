@@ -52,7 +52,10 @@ pub(crate) fn describe() {
         metrics::counter!(WEBHOOKS, "outcome" => label(heard)).absolute(0);
     }
     metrics::describe_counter!(RECONCILIATIONS, "Comparisons of a day with the payment provider's list");
-    metrics::describe_counter!(DIFFERENCES, "Movements that differed from the provider's list; each that is not resolved is a broken promise PAY-2");
+    metrics::describe_counter!(
+        DIFFERENCES,
+        "Movements that differed from the provider's list; each that is not resolved is a broken promise PAY-2"
+    );
     metrics::counter!(RECONCILIATIONS).absolute(0);
     for is_resolved in [true, false] {
         metrics::counter!(DIFFERENCES, "resolved" => is_resolved.to_string()).absolute(0);

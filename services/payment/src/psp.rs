@@ -103,12 +103,8 @@ impl WireCharge {
         let state = state.ok_or_else(|| format!("charge {} is in an unknown state", self.id))?;
         let currency = self.currency.parse().map_err(|error| format!("charge {}: {error}", self.id))?;
         let amount = Money::new(self.amount_minor, currency);
-        let refund = |made: WireRefund| ChargeRefund {
-            id: made.id,
-            key: made.idempotency_key,
-            amount_minor: made.amount_minor,
-            at: made.created,
-        };
+        let refund =
+            |made: WireRefund| ChargeRefund { id: made.id, key: made.idempotency_key, amount_minor: made.amount_minor, at: made.created };
         let charge = Charge {
             id: Some(self.id),
             state,
@@ -202,9 +198,7 @@ impl Psp {
         }
         match reason(&body).as_deref() {
             // A card that does not exist is a no. Any other refusal may be our own fault, and a charge may stand under the key.
-            Some("PSP_UNKNOWN_TOKEN") if status == StatusCode::BAD_REQUEST => {
-                Ok(Charge::declined(terms.amount, "unknown_token"))
-            }
+            Some("PSP_UNKNOWN_TOKEN") if status == StatusCode::BAD_REQUEST => Ok(Charge::declined(terms.amount, "unknown_token")),
             reason => Err(unknown(format!("charge for order {order_id}: {status} {}", reason.unwrap_or_default()))),
         }
     }

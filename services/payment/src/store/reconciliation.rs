@@ -47,14 +47,13 @@ pub(crate) async fn keep(pool: &PgPool, findings: Findings, settlements: &[Posti
     for settlement in settlements {
         ledger::settle_in(&mut tx, settlement).await?;
     }
-    let (run_id, ended_at): (i64, OffsetDateTime) = sqlx::query_as(
-        "INSERT INTO reconciliation_runs (day, movements, is_settled) VALUES ($1, $2, $3) RETURNING run_id, ended_at",
-    )
-    .bind(findings.day)
-    .bind(findings.movements)
-    .bind(findings.is_settled)
-    .fetch_one(&mut *tx)
-    .await?;
+    let (run_id, ended_at): (i64, OffsetDateTime) =
+        sqlx::query_as("INSERT INTO reconciliation_runs (day, movements, is_settled) VALUES ($1, $2, $3) RETURNING run_id, ended_at")
+            .bind(findings.day)
+            .bind(findings.movements)
+            .bind(findings.is_settled)
+            .fetch_one(&mut *tx)
+            .await?;
     for total in &findings.totals {
         sqlx::query("INSERT INTO reconciliation_totals (run_id, currency, at_psp_minor, in_ledger_minor) VALUES ($1, $2, $3, $4)")
             .bind(run_id)
@@ -134,8 +133,10 @@ pub(crate) async fn newest(pool: &PgPool, day: Option<Date>) -> Result<Option<Ru
     .fetch_optional(pool)
     .await?;
     let Some((run_id, day, ended_at, movements, is_settled)) = run else { return Ok(None) };
-    let rows: Vec<DifferenceRow> =
-        sqlx::query_as("SELECT * FROM reconciliation_differences WHERE run_id = $1 ORDER BY cause, source_id").bind(run_id).fetch_all(pool).await?;
+    let rows: Vec<DifferenceRow> = sqlx::query_as("SELECT * FROM reconciliation_differences WHERE run_id = $1 ORDER BY cause, source_id")
+        .bind(run_id)
+        .fetch_all(pool)
+        .await?;
     let differences = rows.into_iter().map(DifferenceRow::difference).collect::<Result<_, _>>()?;
     let rows: Vec<(String, i64, i64)> =
         sqlx::query_as("SELECT currency, at_psp_minor, in_ledger_minor FROM reconciliation_totals WHERE run_id = $1 ORDER BY currency")

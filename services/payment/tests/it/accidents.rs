@@ -12,10 +12,12 @@ use super::{World, new_order};
 
 /// As the saga does: again until there is an answer.
 async fn until_answered<T>(call: impl AsyncFn() -> Result<T, Failure>) -> T {
-    eventually("the service answers", Duration::from_secs(60), async || call().await.map_err(|failure| {
-        assert!(matches!(failure.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Timeout), "{failure:?}");
-        failure
-    }))
+    eventually("the service answers", Duration::from_secs(60), async || {
+        call().await.map_err(|failure| {
+            assert!(matches!(failure.kind, Kind::Unavailable | Kind::OutcomeUnknown | Kind::Timeout), "{failure:?}");
+            failure
+        })
+    })
     .await
 }
 

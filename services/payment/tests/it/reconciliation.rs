@@ -72,7 +72,10 @@ async fn what_only_one_side_has_stays_a_difference() {
         let run = world.reconcile("").await;
         let found: Vec<_> = run.differences.iter().map(|difference| (difference.kind(), difference.resolved)).collect();
         assert_eq!(found, [(MissingInLedger, false), (MissingAtPsp, false)]);
-        assert_eq!((run.totals[0].at_psp.as_ref().unwrap().amount_minor, run.totals[0].in_ledger.as_ref().unwrap().amount_minor), (1077, 995));
+        assert_eq!(
+            (run.totals[0].at_psp.as_ref().unwrap().amount_minor, run.totals[0].in_ledger.as_ref().unwrap().amount_minor),
+            (1077, 995)
+        );
     }
 }
 

@@ -16,9 +16,11 @@ async fn parts_are_given_back_until_all_is() {
         assert_eq!((payment.state(), payment.refunded.unwrap().amount_minor, payment.refunds.len()), (Captured, 500, 1));
     }
     assert_eq!(world.balances().await, (750, -750));
-    for (name, amount, reason) in
-        [("return-1", Some(501), "PAYMENT_KEY_REUSED"), ("return-2", Some(751), "PAYMENT_REFUND_TOO_LARGE"), ("", Some(1), "PAYMENT_NOT_FOUND")]
-    {
+    for (name, amount, reason) in [
+        ("return-1", Some(501), "PAYMENT_KEY_REUSED"),
+        ("return-2", Some(751), "PAYMENT_REFUND_TOO_LARGE"),
+        ("", Some(1), "PAYMENT_NOT_FOUND"),
+    ] {
         let order = if name.is_empty() { &new_order() } else { &order };
         assert_eq!(world.refund_part(order, name, amount).await.unwrap_err().reason, reason);
     }
@@ -77,10 +79,7 @@ async fn what_happens_at_the_provider_is_followed() {
     world.comes_to(&order, ChargedBack).await;
     let accounts = world.accounts().await;
     assert_eq!((accounts["psp_receivable"], accounts["refunds"], accounts["chargebacks"]), (0, 300, 700));
-    for reason in [
-        world.refund_part(&order, "r2", Some(1)).await.unwrap_err().reason,
-        world.capture(&order).await.unwrap_err().reason,
-    ] {
+    for reason in [world.refund_part(&order, "r2", Some(1)).await.unwrap_err().reason, world.capture(&order).await.unwrap_err().reason] {
         assert_eq!(reason, "PAYMENT_CHARGED_BACK");
     }
     assert_eq!(world.refund_part(&order, "r1", Some(300)).await.unwrap().state(), ChargedBack, "a repeat finds its refund");

@@ -23,7 +23,10 @@ async fn tell(world: &World, id: Uuid, charge: &Value, age: i64) -> u16 {
 
 /// How often webhooks were noted as taken.
 async fn noted(world: &World) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM inbox WHERE consumer = 'payment.webhooks'").fetch_one(&world.pool()).await.expect("the inbox can be read")
+    sqlx::query_scalar("SELECT count(*) FROM inbox WHERE consumer = 'payment.webhooks'")
+        .fetch_one(&world.pool())
+        .await
+        .expect("the inbox can be read")
 }
 
 #[tokio::test]
@@ -92,9 +95,13 @@ async fn a_webhook_that_cannot_be_right_changes_nothing() {
     world.capture(&order).await.unwrap();
     let sound = world.charges(&order).await.remove(0);
     let refund = |amount: i64| json!([{ "id": "re_x", "idempotency_key": "x", "amount_minor": amount, "is_rest": false, "created": 5 }]);
-    for (field, value) in
-        [("state", json!("voided")), ("amount_minor", json!(1)), ("id", json!("ch_other")), ("refunds", refund(1001)), ("refunds", refund(-5))]
-    {
+    for (field, value) in [
+        ("state", json!("voided")),
+        ("amount_minor", json!(1)),
+        ("id", json!("ch_other")),
+        ("refunds", refund(1001)),
+        ("refunds", refund(-5)),
+    ] {
         let mut charge = sound.clone();
         charge[field] = value;
         assert_eq!(tell(&world, Uuid::now_v7(), &charge, 0).await, 500, "{field}");

@@ -149,7 +149,7 @@ impl Changes {
             ("duplicate_webhook_rate", self.duplicate_webhooks.map(Value::from)),
             ("authorization_ttl_ms", self.authorization_ttl.map(millis)),
             ("seed", self.seed.map(Value::from)),
-            ("down", down.or(self.up.then_some("no")).map(Value::from)),
+            ("down", down.or_else(|| self.up.then_some("no")).map(Value::from)),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }

@@ -230,6 +230,7 @@ pub struct Consumer {
     name: String,
     span: Span,
     applied: HashMap<Uuid, bool>,
+    dead_letters: HashMap<Uuid, String>,
     missing: HashMap<Uuid, (&'static str, At)>,
 }
 
@@ -238,7 +239,7 @@ impl Consumer {
     #[must_use]
     pub fn new(hears: Hears, region: &str, span: Span) -> Self {
         let name = format!("consumer '{}' of {} in {region}", hears.consumer, hears.schema);
-        Self { hears, name, span, applied: HashMap::new(), missing: HashMap::new() }
+        Self { hears, name, span, applied: HashMap::new(), dead_letters: HashMap::new(), missing: HashMap::new() }
     }
 
     /// Takes a row of the inbox. All rows come before all messages.
@@ -246,6 +247,11 @@ impl Consumer {
         if self.applied.insert(id, false).is_some() {
             findings.broken(BUS_1, format!("event {id}"), format!("was applied twice by {}", self.name));
         }
+    }
+
+    /// Takes an event that it put to the dead letters, and why.
+    pub fn dead_letter(&mut self, id: Uuid, cause: String) {
+        self.dead_letters.insert(id, cause);
     }
 
     /// Takes a message of a topic.
@@ -268,7 +274,11 @@ impl Consumer {
     /// What was not applied, or applied without an event.
     pub fn finish(self, findings: &mut Findings) {
         for (id, (topic, at)) in &self.missing {
-            findings.unsettled(BUS_1, format!("event {id} of {topic} at {at}"), format!("was not applied by {}", self.name));
+            let subject = format!("event {id} of {topic} at {at}");
+            match self.dead_letters.get(id) {
+                Some(cause) => findings.broken(BUS_1, subject, format!("is among the dead letters of {}: {cause}", self.name)),
+                None => findings.unsettled(BUS_1, subject, format!("was not applied by {}", self.name)),
+            }
         }
         if self.hears.mark == Mark::Event {
             for (id, _) in self.applied.iter().filter(|(id, is_heard)| !**is_heard && self.span.judges(**id)) {

@@ -12,8 +12,8 @@ use crate::verify::{
     finding::Findings,
 };
 
-/// The account of what the provider owes us, by its names of then and now.
-const PSP: [&str; 2] = ["psp", "psp_receivable"];
+/// The account of what the provider owes us.
+const PSP: &str = "psp_receivable";
 /// What moves an order's money at the provider; settlements, fees and the like do not.
 const OURS: [&str; 2] = ["capture", "refund"];
 const THE_BANKS: &str = "chargeback";
@@ -58,7 +58,7 @@ impl Books {
     pub fn enter(&mut self, entry: Entry) {
         self.entries += 1;
         *self.sums.entry(entry.currency).or_default() += i128::from(entry.amount);
-        if let Some(order_id) = entry.order_id.filter(|_| PSP.contains(&&*entry.account)) {
+        if let Some(order_id) = entry.order_id.filter(|_| entry.account == PSP) {
             let order = self.orders.entry(order_id).or_default();
             if OURS.contains(&&*entry.cause) {
                 order.kept += entry.amount;

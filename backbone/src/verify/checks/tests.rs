@@ -153,7 +153,7 @@ fn pay_2_adds_up_the_ledger_and_compares_it() {
         facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "refund", "sales", -1));
     });
     broken(PAY_2, "the ledger says 2000, the provider 1000", |facts| {
-        facts.side_mut(Region::Us).books.enter(entry(order_id(0), "capture", "psp", 1000));
+        facts.side_mut(Region::Us).books.enter(entry(order_id(0), "capture", "psp_receivable", 1000));
         facts.side_mut(Region::Us).books.enter(entry(order_id(0), "capture", "sales", -1000));
     });
     broken(PAY_2, "the ledger says 1000, the provider 0", |facts| drop(facts.charges.remove(&order_id(0))));
@@ -163,7 +163,7 @@ fn pay_2_adds_up_the_ledger_and_compares_it() {
 fn pay_2_hears_of_chargebacks() {
     unsettled(PAY_2, "the bank took back 1000, the ledger says 0", |facts| charge(facts, 0).charged_back = 1000);
     let enter = |facts: &mut Facts| {
-        facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "chargeback", "psp", -1000));
+        facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "chargeback", "psp_receivable", -1000));
         facts.side_mut(Region::Eu).books.enter(entry(order_id(0), "chargeback", "losses", 1000));
     };
     broken(PAY_2, "the bank took back 0, the ledger says 1000", enter);

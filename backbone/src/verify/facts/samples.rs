@@ -66,7 +66,7 @@ fn add(facts: &mut Facts, number: u32, state: State) {
     (stock.on_hand, stock.sold, stock.sold_by_lines) = (stock.on_hand - 1, stock.sold + 1, stock.sold_by_lines + 1);
     let amount = total.amount_minor;
     let refunded = if state == State::Returned { amount } else { 0 };
-    for (account, amount) in [("psp", amount), ("sales", -amount)] {
+    for (account, amount) in [("psp_receivable", amount), ("sales", -amount)] {
         side.books.enter(entry(id, "capture", account, amount));
         if refunded > 0 {
             side.books.enter(entry(id, "refund", account, -amount));

@@ -24,7 +24,7 @@ struct Listed {
     state: String,
     amount_minor: i64,
     currency: String,
-    refunded_minor: Option<i64>,
+    refunded_minor: i64,
     chargeback: Option<Chargeback>,
 }
 
@@ -55,14 +55,13 @@ pub(super) async fn charges(base: &str) -> Result<HashMap<Uuid, Vec<Charge>>> {
 
 impl Listed {
     fn charge(self) -> Result<Charge> {
-        let Self { id, state, amount_minor: amount, .. } = self;
+        let Self { id, state, amount_minor: amount, refunded_minor: refunded, .. } = self;
         let (held, captured) = match state.as_str() {
             "requires_action" | "authorized" => (amount, 0),
             "captured" | "refunded" | "charged_back" => (0, amount),
             "voided" | "expired" => (0, 0),
             _ => bail!("charge {id} is '{state}', which is no known state"),
         };
-        let refunded = self.refunded_minor.unwrap_or(if state == "refunded" { amount } else { 0 });
         let charged_back = self.chargeback.map_or(0, |chargeback| chargeback.amount_minor);
         let currency: Currency = self.currency.parse().with_context(|| format!("the currency of charge {id}"))?;
         Ok(Charge { id: id.into(), held, captured, refunded, charged_back, currency })

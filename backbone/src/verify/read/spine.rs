@@ -11,7 +11,7 @@ use prost::{DecodeError, Message as _};
 use proto::events::{
     cart::v1::CartCheckedOut,
     inventory::v1::{ItemChanged, ReservationChanged},
-    order::v1::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderShipped},
+    order::v1::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderReturned, OrderShipped},
     payment::v1::PaymentChanged,
 };
 use spine::{
@@ -33,8 +33,9 @@ use crate::verify::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What each service hears, as its `inbox.rs` has it.
-const HEARD: [Hears; 3] = [
-    // The shop may be faster than the event, so the inbox has the order.
+const HEARD: [Hears; 4] = [
+    Hears { schema: "cart", consumer: "cart", from: &[(ORDER_EVENTS, &["order.placed"])], mark: Mark::Event },
+    // The shop may be faster than the event, so the cart notes the order too.
     Hears { schema: "cart", consumer: "check out", from: &[(ORDER_EVENTS, &["order.placed"])], mark: Mark::Key },
     Hears { schema: "inventory", consumer: "inventory", from: &[(ORDER_EVENTS, &["order.shipped", "order.cancelled"])], mark: Mark::Event },
     Hears { schema: "order", consumer: "order", from: &[(PAYMENT_EVENTS, &SETTLED)], mark: Mark::Event },
@@ -120,6 +121,10 @@ impl<'a> Reader<'a> {
         while let Some(id) = rows.try_next().await? {
             consumer.row(id, findings);
         }
+        drop(rows);
+        let sql = format!("SELECT event_id, cause FROM \"{}\".dead_letters WHERE consumer = $1", hears.schema);
+        let letters: Vec<(Uuid, String)> = sqlx::query_as(AssertSqlSafe(sql)).bind(hears.consumer).fetch_all(&mut self.database).await?;
+        letters.into_iter().for_each(|(id, cause)| consumer.dead_letter(id, cause));
         Ok(())
     }
 }
@@ -166,6 +171,7 @@ fn version(topic: &str, kind: &str, payload: &[u8]) -> Result<Option<u64>, Decod
         (ORDER_EVENTS, "order.placed") => OrderPlaced::decode(payload)?.version,
         (ORDER_EVENTS, "order.confirmed") => OrderConfirmed::decode(payload)?.version,
         (ORDER_EVENTS, "order.shipped") => OrderShipped::decode(payload)?.version,
+        (ORDER_EVENTS, "order.returned") => OrderReturned::decode(payload)?.version,
         (ORDER_EVENTS, "order.cancelled") => OrderCancelled::decode(payload)?.version,
         (PAYMENT_EVENTS, _) => PaymentChanged::decode(payload)?.version,
         (INVENTORY_EVENTS, _) => ReservationChanged::decode(payload)?.version,

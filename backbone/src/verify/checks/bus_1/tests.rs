@@ -125,6 +125,16 @@ fn what_is_heard_is_applied_once() {
 }
 
 #[test]
+fn a_dead_letter_is_named_with_its_cause() {
+    let mut findings = Findings::default();
+    let mut consumer = Consumer::new(HEARS, "eu", SPAN);
+    consumer.dead_letter(row(0).event_id, "no such order".to_owned());
+    consumer.message(TOPIC, &message(0));
+    consumer.finish(&mut findings);
+    one(&said(&findings), Severity::Broken, "is among the dead letters of consumer 'stock' of inventory in eu: no such order");
+}
+
+#[test]
 fn what_is_marked_by_key_may_come_before_its_event() {
     let hears = Hears { mark: Mark::Key, ..HEARS };
     let order = id(NOW - 10_000, 5);

@@ -33,7 +33,7 @@ promises! {
     LEASE_1, "LEASE-1": "at most one writer per home region and epoch; a fenced writer commits nothing";
     ORDER_1, "ORDER-1": "an acknowledged order is in both regions, once, and reaches a final state";
     ORDER_2, "ORDER-2": "a repeated PlaceOrder with one key gives one order and the same answer; another body under that key is refused";
-    PAY_1, "PAY-1": "at most one capture per order; captured - refunded = what a shipped order costs, and 0 for a cancelled one";
+    PAY_1, "PAY-1": "at most one capture per order; captured - refunded = what a shipped order costs, and 0 for a cancelled or returned one";
     PAY_2, "PAY-2": "the ledger balances to zero per currency, and agrees with the PSP's own list";
     SEARCH_1, "SEARCH-1": "the index equals the catalog within 5 s of quiet";
     STOCK_1, "STOCK-1": "sold + reserved <= stocked, summed over both regions, at all times";

@@ -23,8 +23,12 @@ fn base(bootstrap: &str) -> ClientConfig {
 /// A producer that neither loses, repeats nor reorders within a partition.
 pub(crate) fn producer(bootstrap: &str) -> ClientConfig {
     let mut config = base(bootstrap);
+    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1");
+    // A broker takes any sequence number as the first of a producer that it does not know. With several requests under way the first could fail
+    // while a partition gets its leader, the second be taken, and the first, tried again, be answered as known: it was lost, and nobody knew.
+    config.set("max.in.flight.requests.per.connection", "1");
     // A message never times out in the client: one that did would let those behind it overtake it.
-    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "1").set("message.timeout.ms", "0");
+    config.set("message.timeout.ms", "0");
     config
 }
 

@@ -1,3 +1,5 @@
+//! What is written as the protocol says is read, and nothing else breaks the decoder.
+
 use bytes::{BufMut as _, BytesMut};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Each way to break BUS-1 is seen, and what only looks like one is not.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -42,6 +42,9 @@ pub enum Error {
     /// The outbox could not be read from the WAL.
     #[error("read the outbox's changes")]
     Changes(#[from] cdc::Error),
+    /// Somebody else reads the outbox.
+    #[error("another reader has the outbox's slot")]
+    Taken,
     /// The database did not do what was asked.
     #[error("use the database")]
     Database(#[from] sqlx::Error),

@@ -88,14 +88,14 @@ impl Outbox {
         let publish = async {
             loop {
                 let Err(error) = self.session(&source).await;
+                if matches!(error, Error::Taken) {
+                    tracing::debug!("another reader has the slot");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
                 metrics::counter!("market_outbox_relay_errors_total").increment(1);
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                // A slot that another replica reads is how this one waits for its turn.
-                if cause.as_deref().is_some_and(|cause| cause.contains("is active for PID")) {
-                    tracing::debug!("another replica publishes this outbox");
-                } else {
-                    tracing::warn!(%error, cause, "outbox relay will try again");
-                }
+                tracing::warn!(%error, cause, "outbox relay will try again");
                 tokio::time::sleep(RETRY).await;
             }
         };
@@ -105,8 +105,9 @@ impl Outbox {
 
     /// Publishes until something fails.
     async fn session(&self, source: &Source) -> Result<Infallible, Error> {
-        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
         let names = in_time(self.names(source)).await?;
+        in_time(self.wait_for_turn(&names)).await?;
+        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
         if in_time(Box::pin(self.is_interrupted(&names))).await? {
             self.catch_up(&producer).await?;
         }
@@ -119,6 +120,14 @@ impl Outbox {
         // Slots are one set for the whole server, so the database's name belongs to theirs.
         let slot = Slot { name: format!("{}_{schema}_outbox", source.database()) };
         Ok(Names { slot, publication: format!("{schema}_outbox") })
+    }
+
+    /// Only one reader may have a slot: another replica of the service, or the server's half of a connection that a killed process left.
+    async fn wait_for_turn(&self, names: &Names) -> Result<(), Error> {
+        match names.slot.standing(&self.pool).await? {
+            Some(standing) if standing.is_active => Err(Error::Taken),
+            _ => Ok(()),
+        }
     }
 
     /// Sees to it that there is a slot. True when the table may hold events that it does not give.

@@ -12,6 +12,7 @@ mod promises;
 mod refusals;
 mod shop;
 mod shoppers;
+mod spine;
 mod tools;
 mod wishes;
 
@@ -39,7 +40,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 30] = tests![
+const TESTS: [Test; 33] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -63,12 +64,15 @@ const TESTS: [Test; 30] = tests![
     tools::one_trace_goes_from_the_request_to_the_event,
     browser::a_shopper_buys_and_sees_the_order_shipped_without_a_reload,
     browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
+    spine::topics_lag_and_events_can_be_seen,
+    spine::a_consumer_that_is_told_to_read_again_applies_nothing_twice,
     promises::verify_names_an_amount_held_behind_our_back,
     promises::verify_misses_an_order_that_only_the_journal_knows,
     faults::a_region_that_is_gone_is_served_by_the_other,
     faults::services_that_die_in_traffic_lose_no_order,
     crash::every_promise_is_kept_whatever_dies,
     faults::after_a_kill_of_everything_every_order_ends,
+    spine::a_poisoned_message_is_put_aside_replayed_and_dropped,
     faults::down_leaves_no_process_and_no_port,
 ];
 

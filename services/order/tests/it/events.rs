@@ -66,5 +66,6 @@ async fn an_event_too_large_for_kafka_holds_up_no_other() {
         if read.is_empty() { Err(world.service.log()) } else { Ok(read) }
     })
     .await;
-    assert_eq!(read.iter().map(|event| event.key.as_str()).collect::<Vec<_>>(), [order.as_str()]);
+    // Read from the table when the slot was new, and then from the slot, it may be there twice.
+    assert!(read.iter().all(|event| (&event.key, event.event_id) == (&order, read[0].event_id)), "{read:?}");
 }

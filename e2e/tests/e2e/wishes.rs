@@ -31,7 +31,8 @@ impl Shop {
 
     /// Posts a form of the order's page, as a browser without JavaScript does.
     async fn post_form(&self, path: &str, key: &str) -> Result<Answer> {
-        self.send(self.request(Method::POST, path).header("Accept", "text/html").form(&[("key", key)])).await
+        let request = self.request(Method::POST, path).header("Accept", "text/html");
+        self.send(request.header("Content-Type", "application/x-www-form-urlencoded").body(format!("key={key}"))).await
     }
 }
 
@@ -69,9 +70,10 @@ pub(crate) async fn a_shipped_order_is_returned_and_refunded_once(market: &Marke
     let charges = shop.charges(psp, &id).await?;
     ensure!(charges.len() == 1 && charges[0]["state"] == "refunded", "{charges:?}");
     ensure!(shop.in_stock(&item.sku).await? == 6, "what was sold stays sold");
-    let seen = market.shop().await?.in_region("eu");
-    seen.reaches(&id, "returned").await;
-    let elsewhere = Shop { session: shop.session.clone(), ..seen }.wish(&id, "return", "r2").await?;
+    let mut elsewhere = market.shop().await?.in_region("eu");
+    elsewhere.reaches(&id, "returned").await;
+    elsewhere.session.clone_from(&shop.session);
+    let elsewhere = elsewhere.wish(&id, "return", "r2").await?;
     ensure!(elsewhere.reason() == "ORDER_OTHER_REGION", "{elsewhere:?}");
     Ok(())
 }

@@ -133,7 +133,17 @@ impl Steps {
         store::apply(&self.pool, id, command).await.map(drop).map_err(again)
     }
 
+    /// The first step is not always the first: when a worker dies within a workflow task, the steps that it took are taken again from the
+    /// beginning, and by then the shopper may have cancelled. So a refusal here means that nothing is held at the provider either.
     async fn reserve_stock(&self, id: OrderId) -> Result<Outcome, ActivityError> {
+        let outcome = self.try_to_reserve(id).await?;
+        if matches!(outcome, Outcome::Refused(_)) {
+            self.void_payment(id).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn try_to_reserve(&self, id: OrderId) -> Result<Outcome, ActivityError> {
         let order = self.order(id).await?;
         if order.course == Course::Cancelling {
             return Ok(Outcome::Refused(BY_SHOPPER.to_owned()));

@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut table = "[\n".to_owned();
     for path in pages {
         let reason = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a reason is plain text")?;
-        writeln!(table, "    ({reason:?}, include_str!({:?})),", path.display().to_string())?;
+        // The text and not its path: a checkout that shares the target folder may be gone by the next build.
+        writeln!(table, "    ({reason:?}, {:?}),", std::fs::read_to_string(&path)?)?;
     }
     table.push_str("]\n");
     let out = std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::{
-    demo, doctor, down,
+    bench, demo, doctor, down,
     exit::Exit,
     fetch::Installed,
     home::Home,
@@ -175,6 +175,26 @@ enum Command {
         #[command(flatten)]
         start: Start,
     },
+    /// Measure what the design costs, each figure beside a rival's, and hold the medians against their targets.
+    #[command(
+        after_help = "Each suite starts a market of its own in <home>/bench and removes it.\n\nExamples:\n  backbone bench                       # every suite\n  \
+                            backbone bench place-order --rounds 3\n  backbone bench --write docs          # docs/benchmarks.md and its JSON"
+    )]
+    Bench {
+        /// Which suites; all when none is named.
+        suites: Vec<bench::Suite>,
+        /// Rounds of each; a figure is the median over them.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
+        rounds: u16,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Write benchmarks.md and benchmarks/<suite>.json into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        write: Option<PathBuf>,
+        #[command(flatten)]
+        start: Start,
+    },
     /// Start everything, place an order in each region, show what to look at, and keep gentle shoppers going until Ctrl-C.
     #[command(after_help = "Examples:\n  backbone demo\n  backbone demo --once   # end after the table, leave everything running")]
     Demo {
@@ -299,6 +319,9 @@ async fn run(command: Command) -> Result<Exit> {
             let plan = Plan::new(options.ports, options.brokers, options.engines_only);
             let running = home.is_locked()?;
             doctor::print((!running).then_some(&plan), home.path(), json)
+        }
+        Command::Bench { suites, rounds, json, write, start } => {
+            Box::pin(bench::run(start.options()?, &bench::Options { suites, rounds: rounds.into(), json, write })).await
         }
         Command::Demo { once, start } => demo::run(&start.options()?, once).await,
     }

@@ -7,8 +7,9 @@
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
 //! | [`home`], [`state`], [`process`], [`sources`] | files, the state others read, `/proc`, where the engines are |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`spine`] | the commands |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`spine`], [`bench`] | the commands |
 
+pub mod bench;
 pub mod catalog;
 pub mod cli;
 pub mod demo;

@@ -131,6 +131,27 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// CPU time, user and system, that a process and its descendants have used, in seconds. `None` when it is gone.
+#[must_use]
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    // Fields 14 to 17: of the process itself, and of its children that have ended.
+    let own = |pid| -> Option<u64> { stat(pid)?.get(11..15)?.iter().map(|ticks| ticks.parse::<u64>().ok()).sum() };
+    let parents = parents();
+    let is_of = |mut child: u32| {
+        while child != pid {
+            match parents.get(&child) {
+                Some(&parent) if parent != child => child = parent,
+                _ => return false,
+            }
+        }
+        true
+    };
+    own(pid)?;
+    let ticks: u64 = parents.keys().copied().filter(|&child| is_of(child)).filter_map(own).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a count of ticks is far below 2^52")]
+    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// All processes and their parents.
 fn parents() -> BTreeMap<u32, u32> {
     pids().filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?))).collect()

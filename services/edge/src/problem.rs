@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn every_problem_has_a_page_of_its_reason_with_its_status() {
         for error in all() {
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/errors/{}.md", error.reason()));
+            let file = Path::new("../../docs/errors").join(format!("{}.md", error.reason()));
             let text = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             assert!(text.starts_with(&format!("# {}\n", error.reason())), "{text}");
             assert!(text.contains(&format!("Kind: {:?}. HTTP status: {}.", error.kind(), error.status())), "{text}");

@@ -13,7 +13,7 @@ use temporalio_sdk::workflow_replayer::{WorkflowReplayError, WorkflowReplayFailu
 use super::{careless, shapes::Shape, world::Sagas};
 
 fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/histories"))
+    PathBuf::from("tests/histories")
 }
 
 type Fault = Box<dyn std::error::Error>;

@@ -1,0 +1,109 @@
+//! `bench`: what the design costs, each figure beside a rival's on the same machine, in the same run, in turns.
+//!
+//! ```text
+//! own market in <home>/bench ── suite ──> rounds: ours, rival, ours, rival ... ──> medians, ratios ──> table, JSON, docs
+//! ```
+//! A suite starts its own market, so that neither old data nor other load is in the figures, and leaves nothing behind.
+
+mod bed;
+mod measure;
+mod place_order;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{bed::Bed, report::Report};
+use crate::{
+    exit::Exit,
+    home::Home,
+    output::{line, problem},
+    up,
+};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Orders acknowledged each second, against pgbench with the same SQL.
+    PlaceOrder,
+}
+
+impl Suite {
+    /// Its name, on the command line and in file names.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// No services are needed, only the engines.
+    const fn needs_engines_only(self) -> bool {
+        match self {
+            Self::PlaceOrder => false,
+        }
+    }
+
+    async fn run(self, bed: &Bed, rounds: usize) -> Result<Report> {
+        match self {
+            Self::PlaceOrder => place_order::run(bed, rounds).await,
+        }
+    }
+}
+
+/// What to measure, and where the results go.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which; all when empty.
+    pub suites: Vec<Suite>,
+    /// Rounds of each; figures are medians over them.
+    pub rounds: usize,
+    /// Print JSON instead of tables.
+    pub json: bool,
+    /// A folder (`docs`) that gets `benchmarks/<suite>.json` and `benchmarks.md`.
+    pub write: Option<PathBuf>,
+}
+
+/// Measures. Fails (exit code 1) when a target is missed.
+///
+/// # Errors
+/// When something cannot be started, run or written.
+pub async fn run(start: up::Options, options: &Options) -> Result<Exit> {
+    ensure!(
+        !Home::at(&start.home)?.is_locked()?,
+        "a market runs in {}, and would share the cores: stop it with `backbone down`",
+        start.home.display()
+    );
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let suites = if options.suites.is_empty() { Suite::value_variants() } else { &options.suites };
+    let mut reports = Vec::new();
+    for &suite in suites {
+        let bed = Bed::new(&start, suite.needs_engines_only())?;
+        let measured = async {
+            bed.up().await?;
+            suite.run(&bed, options.rounds).await
+        };
+        let outcome = tokio::select! {
+            outcome = measured => Some(outcome),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+        };
+        bed.down().await?;
+        let Some(outcome) = outcome else { return Ok(Exit::Interrupted) };
+        let report = outcome?;
+        if !options.json {
+            line(format_args!("\n{report}"));
+        }
+        if let Some(folder) = &options.write {
+            report.write(folder)?;
+        }
+        reports.push(report);
+    }
+    if options.json {
+        line(serde_json::to_string_pretty(&reports)?);
+    }
+    let missed: Vec<_> = reports.iter().flat_map(Report::missed).collect();
+    missed.iter().for_each(|claim| problem(format_args!("missed: {claim}")));
+    Ok(if missed.is_empty() { Exit::Ok } else { Exit::Failed })
+}

@@ -1,0 +1,115 @@
+//! A market of its own for one suite: fresh, and gone afterwards.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ids::Region;
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use tokio::process::Command;
+
+use crate::{
+    engine::postgres::databases::{MARKET, run},
+    home::{Home, Secrets},
+    output::problem,
+    plan::{Place, Plan, Ports},
+    process::tail,
+    sources::Sources,
+    state::State,
+    up,
+};
+
+/// Long enough for the kernel to write back what the start left.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// A market in `<home>/bench`.
+#[derive(Debug)]
+pub(super) struct Bed {
+    pub(super) home: Home,
+    pub(super) ports: Ports,
+    start: up::Options,
+}
+
+impl Bed {
+    pub(super) fn new(start: &up::Options, engines_only: bool) -> Result<Self> {
+        let start = up::Options { home: start.home.join("bench"), engines_only, ..start.clone() };
+        Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start })
+    }
+
+    /// Starts it, from nothing. Its progress goes to standard error.
+    pub(super) async fn up(&self) -> Result<()> {
+        ensure!(!self.home.is_locked()?, "another bench runs in {}", self.home.path().display());
+        if self.home.path().exists() {
+            self.down().await?;
+        }
+        problem(format_args!("starting a market in {}", self.home.path().display()));
+        let mut up = self.command("up");
+        up.arg("--detach").arg("--cache").arg(&self.start.cache);
+        up.args(["--brokers", &self.start.brokers.to_string(), "--port-shift", &self.ports.shift.to_string()]);
+        if let Some(edge) = self.ports.edge {
+            up.args(["--edge-port", &edge.to_string()]);
+        }
+        if self.start.engines_only {
+            up.arg("--engines-only");
+        }
+        let status = up.status().await.context("start the market")?;
+        if !status.success() {
+            bail!("the market did not start: {}", tail(&self.home.own_log(), 15).join("\n"));
+        }
+        tokio::time::sleep(QUIET).await;
+        Ok(())
+    }
+
+    /// Stops it and removes its data.
+    pub(super) async fn down(&self) -> Result<()> {
+        let status = self.command("down").arg("--purge").status().await.context("stop the market")?;
+        ensure!(status.success(), "the market in {} did not stop", self.home.path().display());
+        Ok(())
+    }
+
+    /// Another run of this program in the bench's home.
+    fn command(&self, command: &str) -> Command {
+        let program = std::env::current_exe().unwrap_or_else(|_| "backbone".into());
+        let mut run = Command::new(program);
+        run.arg(command).arg("--home").arg(self.home.path()).stdin(Stdio::null()).stdout(std::io::stderr());
+        run
+    }
+
+    /// A region's database as its superuser.
+    pub(super) async fn connect(&self, region: Region) -> Result<PgConnection> {
+        Sources::of(&self.home)?.connect(region).await
+    }
+
+    /// The market's passwords.
+    pub(super) fn secrets(&self) -> Result<Secrets> {
+        Ok(self.home.settings(self.start.brokers)?.secrets)
+    }
+
+    /// A second database on a region's server, with a schema like that of `service`.
+    pub(super) async fn copy_schema(&self, region: Region, service: &str, database: &str) -> Result<()> {
+        let mut market = self.connect(region).await?;
+        run(&mut market, format!("CREATE DATABASE {database}")).await?;
+        run(&mut market, format!("GRANT CONNECT, CREATE ON DATABASE {database} TO \"{service}\"")).await?;
+        let plan = Plan::new(self.ports, self.start.brokers, false);
+        let part = plan.parts().find(|part| part.id() == format!("{region}/{service}")).context("the service is in the plan")?;
+        let mut environment = plan.environment(part, &self.secrets()?, "");
+        let url = environment.get_mut("DATABASE_URL").context("the service has a database")?;
+        *url = url.replace(&format!("/{MARKET}"), &format!("/{database}"));
+        let copy = url.parse::<PgConnectOptions>().context("the address is one of ours")?;
+        run(&mut copy.connect().await?, format!("CREATE SCHEMA \"{service}\"")).await?;
+        let binary = std::env::current_exe()?.with_file_name(service);
+        let output = Command::new(binary).arg("migrate").envs(environment).output().await.context("migrate the copy")?;
+        ensure!(output.status.success(), "migrate the copy: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// A service's address.
+    pub(super) fn url(&self, region: Region, service: &str) -> String {
+        self.ports.url(Place::In(region), service)
+    }
+
+    /// The processes that run now: `eu/order` and its pid.
+    pub(super) fn processes(&self) -> Vec<(String, u32)> {
+        let parts = State::read(&self.home).map(|state| state.parts).unwrap_or_default();
+        parts.iter().filter_map(|part| Some((part.id(), part.living()?))).collect()
+    }
+}

@@ -9,6 +9,7 @@ mod bed;
 mod measure;
 mod place_order;
 mod report;
+mod spine;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use self::spine::serve as relay;
 use self::{bed::Bed, report::Report};
 use crate::{
     exit::Exit,
@@ -29,6 +31,8 @@ use crate::{
 pub enum Suite {
     /// Orders acknowledged each second, against pgbench with the same SQL.
     PlaceOrder,
+    /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
+    Spine,
 }
 
 impl Suite {
@@ -42,12 +46,14 @@ impl Suite {
     const fn needs_engines_only(self) -> bool {
         match self {
             Self::PlaceOrder => false,
+            Self::Spine => true,
         }
     }
 
     async fn run(self, bed: &Bed, rounds: usize) -> Result<Report> {
         match self {
             Self::PlaceOrder => place_order::run(bed, rounds).await,
+            Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }
     }
 }

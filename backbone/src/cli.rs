@@ -195,6 +195,9 @@ enum Command {
         #[command(flatten)]
         start: Start,
     },
+    /// Our outbox relay alone, as `bench spine` measures it.
+    #[command(hide = true)]
+    BenchRelay,
     /// Start everything, place an order in each region, show what to look at, and keep gentle shoppers going until Ctrl-C.
     #[command(after_help = "Examples:\n  backbone demo\n  backbone demo --once   # end after the table, leave everything running")]
     Demo {
@@ -323,6 +326,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Bench { suites, rounds, json, write, start } => {
             Box::pin(bench::run(start.options()?, &bench::Options { suites, rounds: rounds.into(), json, write })).await
         }
+        Command::BenchRelay => bench::relay().await,
         Command::Demo { once, start } => demo::run(&start.options()?, once).await,
     }
 }

@@ -119,6 +119,18 @@ impl Installed {
         if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
     }
 
+    /// Folder with Debezium's jars, which only the bench needs; fetched when they are not there.
+    ///
+    /// # Errors
+    /// When they could not be had.
+    pub async fn debezium(&self) -> Result<PathBuf> {
+        let cache = self.cache.clone();
+        let held = tokio::task::spawn_blocking(move || exclusive(&cache)).await??;
+        self.part("debezium", false, &|_: &str, _: Event<'_>| {}).await.context("debezium could not be fetched")?;
+        drop(held);
+        Ok(self.folder("debezium"))
+    }
+
     async fn part(&self, part: &str, verify: bool, report: &(impl Fn(&str, Event<'_>) + Send + Sync)) -> Result<()> {
         let folder = self.folder(part);
         if let Some(marker) = self.marker(part).filter(|marker| marker.lock == self.lock.fingerprint(part)) {
@@ -161,7 +173,8 @@ impl Installed {
     async fn download(&self, part: &str, work: &Path, target: &Path) -> Result<()> {
         match part {
             "postgresql" => maven::postgresql(self.lock.postgresql(), work, target).await,
-            "kafka" => maven::kafka(&self.lock.kafka, work, target).await,
+            "kafka" => maven::jars(&self.lock.kafka, work, target).await,
+            "debezium" => maven::jars(&self.lock.debezium, work, target).await,
             "temporal" => golang::install(&self.lock.temporal, target).await,
             _ => golang::install(&self.lock.nats_server, target).await,
         }

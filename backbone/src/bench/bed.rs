@@ -1,6 +1,6 @@
 //! A market of its own for one suite: fresh, and gone afterwards.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ids::Region;
@@ -100,6 +100,11 @@ impl Bed {
         let output = Command::new(binary).arg("migrate").envs(environment).output().await.context("migrate the copy")?;
         ensure!(output.status.success(), "migrate the copy: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
+    }
+
+    /// Where downloads are kept.
+    pub(super) fn cache(&self) -> &Path {
+        &self.start.cache
     }
 
     /// A service's address.

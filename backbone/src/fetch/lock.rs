@@ -12,7 +12,8 @@ const TEXT: &str = include_str!("../../../backbone.lock");
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Lock {
     postgresql: PostgreSql,
-    pub(super) kafka: Kafka,
+    pub(super) kafka: Jars,
+    pub(super) debezium: Jars,
     pub(super) temporal: GoModule,
     pub(super) nats_server: GoModule,
 }
@@ -43,10 +44,10 @@ pub(super) struct Jar {
     pub(super) sha256: String,
 }
 
-/// Kafka and all that it needs.
+/// A Java program and all that it needs.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kafka {
+pub(super) struct Jars {
     version: String,
     /// `group:artifact:version` each.
     pub(super) dependencies: Vec<String>,
@@ -78,6 +79,7 @@ impl Lock {
         match part {
             "postgresql" => &self.postgresql.version,
             "kafka" => &self.kafka.version,
+            "debezium" => &self.debezium.version,
             "temporal" => &self.temporal.version,
             _ => &self.nats_server.version,
         }
@@ -94,6 +96,7 @@ impl Lock {
         let text = match part {
             "postgresql" => serde_json::to_vec(&self.postgresql()),
             "kafka" => serde_json::to_vec(&self.kafka),
+            "debezium" => serde_json::to_vec(&self.debezium),
             "temporal" => serde_json::to_vec(&self.temporal),
             _ => serde_json::to_vec(&self.nats_server),
         };
@@ -108,8 +111,8 @@ mod tests {
     #[test]
     fn the_lock_file_is_whole() {
         let lock = Lock::embedded().unwrap();
-        assert!(lock.kafka.jars.len() > 80);
-        assert!(lock.kafka.jars.values().chain([&lock.postgresql().sha256]).all(|sum| sum.len() == 64));
+        assert!(lock.kafka.jars.len() > 80 && lock.debezium.jars.len() > 50);
+        assert!(lock.kafka.jars.values().chain(lock.debezium.jars.values()).chain([&lock.postgresql().sha256]).all(|sum| sum.len() == 64));
         assert!([&lock.temporal, &lock.nats_server].iter().all(|module| module.sum.starts_with("h1:")));
         assert_ne!(lock.fingerprint("temporal"), lock.fingerprint("nats-server"));
     }

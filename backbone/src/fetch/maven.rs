@@ -1,4 +1,4 @@
-//! PostgreSQL and Kafka, from Maven repositories through `mvn`, so that mirrors and proxies set up for it are used.
+//! PostgreSQL, Kafka and Debezium, from Maven repositories through `mvn`, so that mirrors and proxies set up for it are used.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    lock::{Jar, Kafka},
+    lock::{Jar, Jars},
     mismatch, run, tree,
 };
 
@@ -41,8 +41,8 @@ fn unpack(jar: &Path, target: &Path) -> Result<()> {
     archive.unpack(target).with_context(|| format!("unpack {name}"))
 }
 
-/// Kafka's own jars and all that they need.
-pub(super) async fn kafka(lock: &Kafka, work: &Path, target: &Path) -> Result<()> {
+/// A Java program's own jars and all that they need.
+pub(super) async fn jars(lock: &Jars, work: &Path, target: &Path) -> Result<()> {
     fs::write(work.join("pom.xml"), pom(&lock.dependencies)?).context("write pom.xml")?;
     let output = format!("-DoutputDirectory={}", target.display());
     run("mvn", &["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", &output], &[], work).await?;
@@ -75,7 +75,7 @@ fn check_jars(folder: &Path, expected: &BTreeMap<String, String>) -> Result<()> 
 fn pom(dependencies: &[String]) -> Result<String> {
     let mut text = String::from(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
-         <groupId>market</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>",
+         <groupId>market</groupId><artifactId>part</artifactId><version>1</version><dependencies>",
     );
     for dependency in dependencies {
         let [group, artifact, version] = dependency.split(':').collect::<Vec<_>>()[..] else {

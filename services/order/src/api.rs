@@ -15,7 +15,7 @@ use crate::{
     domain::{Course, State},
     error::Error,
     metrics, saga,
-    store::{self, Granted, Placed, Stored, Wanted, Wish},
+    store::{self, Granted, Placed, Placer, Stored, Wanted, Wish},
 };
 use wire::{decode, encode, malformed};
 
@@ -23,6 +23,7 @@ use wire::{decode, encode, malformed};
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) home: Region,
+    pub(crate) placer: Placer,
     pub(crate) starter: saga::Starter,
 }
 
@@ -42,7 +43,7 @@ impl Api {
 impl OrderService for Api {
     async fn place_order(&self, request: Request<PlaceOrderRequest>) -> Result<Response<PlaceOrderResponse>, Status> {
         let request = decode(request.into_inner())?;
-        let (stored, replayed) = match store::place(&self.pool, self.home, request).await? {
+        let (stored, replayed) = match self.placer.place(request).await? {
             Placed::New(stored) => {
                 self.starter.start_soon(stored.order.id);
                 metrics::count(State::Placed);

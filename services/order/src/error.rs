@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use std::sync::Arc;
+
 use rpc::{Failure, Kind};
 
 use crate::domain::Refusal;
@@ -38,10 +40,16 @@ pub(crate) enum Error {
     },
     /// The commit of a change was sent and its answer lost.
     #[error("it may or may not have been done; repeat the request with the same idempotency key")]
-    CommitUnknown(#[source] sqlx::Error),
+    CommitUnknown(#[source] Arc<sqlx::Error>),
     /// The database failed.
     #[error("use the database")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }
 
 impl Error {

@@ -4,14 +4,14 @@ use proto::order::v1::order_service_server::OrderServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use spine::{Consumer, InDatabase, Outbox, Outside};
 
-use crate::{api::Api, config::Config, inbox, metrics, saga, status, sweeper};
+use crate::{api::Api, config::Config, inbox, metrics, saga, status, store::Placer, sweeper};
 
 const CONNECTIONS: u32 = 24;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
-    let pool = store::connect(&config.database_url, CONNECTIONS)?;
+    let pool = ::store::connect(&config.database_url, CONNECTIONS)?;
     let (starter, sagas) = saga::channel();
     let shutdown = process.shutdown.clone();
     let outbox = Outbox {
@@ -41,11 +41,12 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         Ok(())
     });
 
-    let api = Api { pool: pool.clone(), home: config.region, starter: starter.clone() };
+    let placer = Placer::new(pool.clone(), config.region);
+    let api = Api { pool: pool.clone(), home: config.region, placer, starter: starter.clone() };
     let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish()?;
     let kafka = config.kafka;
     let readiness = Readiness::default()
-        .needs("postgres", move || store::ping(pool.clone()))
+        .needs("postgres", move || ::store::ping(pool.clone()))
         .needs("kafka", move || spine::ping(kafka.clone()))
         .needs("temporal", move || {
             let connected = starter.is_connected();

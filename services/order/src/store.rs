@@ -1,10 +1,10 @@
 //! Orders in PostgreSQL. Every change commits with its event.
 
+mod placing;
 pub(crate) mod sagas;
 
 use ids::{IdempotencyKey, OrderId, Region, SessionId};
 use money::Money;
-use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgConnection, PgPool};
 use store::{
     idempotency::{self, Claim},
@@ -13,8 +13,10 @@ use store::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use placing::{Placed, Placer};
+
 use crate::{
-    domain::{self, Address, Command, Course, Line, Order, Request, State},
+    domain::{self, Address, Command, Course, Line, Order, State},
     error::Error,
     events, metrics,
 };
@@ -24,15 +26,6 @@ use crate::{
 pub(crate) struct Stored {
     pub(crate) order: Order,
     pub(crate) placed_at: OffsetDateTime,
-}
-
-/// What became of a `PlaceOrder`.
-#[derive(Debug)]
-pub(crate) enum Placed {
-    /// Accepted now.
-    New(Box<Stored>),
-    /// This key had been answered with that order.
-    Replayed(OrderId),
 }
 
 #[derive(FromRow)]
@@ -59,79 +52,13 @@ struct LineRow {
     unit_minor: i64,
 }
 
-/// The part of a request that a repeat must share: who pays, where it goes, and what was asked for. Prices are the shop's, not the caller's.
-/// Lines of a cart are no part of it: the first order emptied the cart.
-fn request_hash(request: &Request) -> Vec<u8> {
-    let address = serde_json::to_vec(&request.address).expect("an address is plain text");
-    let mut hash = Sha256::new().chain_update(request.payment_token.as_bytes()).chain_update([0]).chain_update(address);
-    if !request.from_cart {
-        let mut lines: Vec<String> = request.lines.iter().map(|line| format!("\0{} {}", line.quantity, line.sku)).collect();
-        lines.sort_unstable();
-        lines.iter().for_each(|line| hash.update(line.as_bytes()));
-    }
-    hash.finalize().to_vec()
-}
-
 /// Claims the key. Whoever comes while the first is still running waits for it, as long as a lock may be waited for.
 async fn claim_in(tx: &mut PgConnection, scope: &str, key: &str, hash: &[u8]) -> Result<Claim, Error> {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     idempotency::claim_in(tx, scope, key, hash).await.map_err(|error| {
         let is_busy = error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == LOCK_NOT_AVAILABLE);
-        if is_busy { Error::KeyBusy } else { Error::Database(error) }
+        if is_busy { Error::KeyBusy } else { error.into() }
     })
-}
-
-/// Accepts an order, or finds the one that this key made before.
-pub(crate) async fn place(pool: &PgPool, home: Region, request: Request) -> Result<Placed, Error> {
-    let (scope, key) = (format!("place/{}", request.session), request.key.to_string());
-    let hash = request_hash(&request);
-    let mut tx = pool.begin().await?;
-    match claim_in(&mut tx, &scope, &key, &hash).await? {
-        Claim::Reused => return Err(Error::KeyReused),
-        Claim::Replay(answer) => {
-            let id = Uuid::from_slice(&answer).map_err(|_| Error::Malformed("the stored answer is no order id".to_owned()))?;
-            return Ok(Placed::Replayed(OrderId::from_uuid(id)));
-        }
-        Claim::New => {}
-    }
-    let order = domain::place(OrderId::from_uuid(Uuid::now_v7()), home, request)?;
-    let placed_at = insert_in(&mut tx, &order).await?;
-    outbox::append_in(&mut tx, &events::of(&order)).await?;
-    idempotency::answer_in(&mut tx, &scope, &key, order.id.as_uuid().as_bytes()).await?;
-    // The commit may have happened although its answer was lost.
-    tx.commit().await.map_err(Error::CommitUnknown)?;
-    Ok(Placed::New(Box::new(Stored { order, placed_at })))
-}
-
-async fn insert_in(tx: &mut PgConnection, order: &Order) -> Result<OffsetDateTime, Error> {
-    let placed_at = sqlx::query_scalar(
-        "INSERT INTO orders (order_id, session_id, state, home_region, payment_token, address, total_minor, currency, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING placed_at",
-    )
-    .bind(order.id.as_uuid())
-    .bind(order.session.as_str())
-    .bind(order.state.as_str())
-    .bind(order.home.as_str())
-    .bind(&order.payment_token)
-    .bind(sqlx::types::Json(&order.address))
-    .bind(order.total.amount_minor)
-    .bind(order.total.currency.as_str())
-    .bind(order.version.cast_signed())
-    .fetch_one(&mut *tx)
-    .await?;
-    let column = |of: fn(&Line) -> String| order.lines.iter().map(of).collect::<Vec<_>>();
-    sqlx::query(
-        "INSERT INTO order_lines (order_id, line_no, sku, quantity, title, unit_minor)
-         SELECT $1, row_number() OVER (), * FROM unnest($2::text[], $3::int[], $4::text[], $5::bigint[])",
-    )
-    .bind(order.id.as_uuid())
-    .bind(column(|line| line.sku.to_string()))
-    .bind(order.lines.iter().map(|line| line.quantity.cast_signed()).collect::<Vec<_>>())
-    .bind(column(|line| line.title.clone()))
-    .bind(order.lines.iter().map(|line| line.unit_price.amount_minor).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(placed_at)
 }
 
 /// What a shopper wants of an order that there is.
@@ -187,7 +114,7 @@ pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl F
     }
     let answer = encode(&stored);
     idempotency::answer_in(&mut tx, &scope, &key, &answer).await?;
-    tx.commit().await.map_err(Error::CommitUnknown)?;
+    tx.commit().await.map_err(|error| Error::CommitUnknown(error.into()))?;
     Ok(Granted::New(answer))
 }
 

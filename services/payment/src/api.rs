@@ -15,11 +15,12 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cashier::Cashier,
-    domain::{Command, Terms},
+    domain::{Command, Intent, Terms},
     error::Error,
     events,
     reconciler::Reconciler,
     store,
+    workflow::{Handover, Starter},
 };
 
 /// Longest token of a card, in bytes.
@@ -31,6 +32,7 @@ const MAX_REFUND_KEY: usize = 200;
 pub(crate) struct Api {
     pub(crate) cashier: Cashier,
     pub(crate) reconciler: Reconciler,
+    pub(crate) starter: Starter,
 }
 
 #[tonic::async_trait]
@@ -38,17 +40,17 @@ impl PaymentService for Api {
     async fn authorize(&self, request: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
         let request = request.into_inner();
         let terms = terms(request.amount.as_ref(), request.payment_token)?;
-        let payment = self.follow(&request.order_id, Command::Authorize(terms)).await?;
+        let payment = self.follow(&request.order_id, Command::Authorize(terms), Intent::Authorization).await?;
         Ok(Response::new(AuthorizeResponse { payment: Some(payment) }))
     }
 
     async fn capture(&self, request: Request<CaptureRequest>) -> Result<Response<CaptureResponse>, Status> {
-        let payment = self.follow(&request.into_inner().order_id, Command::Capture).await?;
+        let payment = self.follow(&request.into_inner().order_id, Command::Capture, Intent::Capture).await?;
         Ok(Response::new(CaptureResponse { payment: Some(payment) }))
     }
 
     async fn void(&self, request: Request<VoidRequest>) -> Result<Response<VoidResponse>, Status> {
-        let payment = self.follow(&request.into_inner().order_id, Command::Void).await?;
+        let payment = self.follow(&request.into_inner().order_id, Command::Void, Intent::Void).await?;
         // A tombstone is no payment to the caller.
         Ok(Response::new(VoidResponse { payment: Some(payment).filter(|payment| payment.amount.is_some()) }))
     }
@@ -57,7 +59,8 @@ impl PaymentService for Api {
         let request = request.into_inner();
         let key = refund_key(order_id(&request.order_id)?, &request.idempotency_key)?;
         let amount = request.amount.as_ref().map(amount).transpose()?;
-        let payment = self.follow(&request.order_id, Command::Refund { key, amount }).await?;
+        let intent = Intent::Refund(key.clone());
+        let payment = self.follow(&request.order_id, Command::Refund { key, amount }, intent).await?;
         Ok(Response::new(RefundResponse { payment: Some(payment) }))
     }
 
@@ -86,10 +89,15 @@ impl PaymentService for Api {
 }
 
 impl Api {
-    async fn follow(&self, order_id: &str, command: Command) -> Result<wire::Payment, Error> {
+    /// Follows `command`, for as long as its caller waits. What that leaves open, `intent`, is handed over to a workflow.
+    async fn follow(&self, order_id: &str, command: Command, intent: Intent) -> Result<wire::Payment, Error> {
         let id = self::order_id(order_id)?;
-        let payment = self.cashier.follow(id, &command).await?;
-        Ok(events::payment(id, &payment))
+        let handover = Handover::new(&self.starter, id, intent);
+        let followed = self.cashier.follow(id, &command).await;
+        if !followed.as_ref().is_err_and(Error::leaves_open) {
+            handover.settled();
+        }
+        Ok(events::payment(id, &followed?))
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Charge, Command, Next, Payment, Refusal, State},
+    domain::{Charge, Command, Intent, Next, Payment, Refusal, State},
     error::Error,
     psp::Psp,
     store::{self, Heard},
@@ -40,6 +40,15 @@ impl Cashier {
             }
         }
         Err(Error::OutcomeUnknown(format!("{command:?} of order {id} does not settle")))
+    }
+
+    /// Goes on with what was asked for before, if it is still open, and answers the payment as it then stands. Wants nothing new.
+    pub(crate) async fn resume(&self, id: OrderId, intent: &Intent) -> Result<Payment, Error> {
+        if *intent == Intent::Authorization {
+            // Only the provider knows whether the shopper has answered.
+            self.read(id).await?;
+        }
+        self.follow(id, &Command::Resume(intent.clone())).await
     }
 
     /// Takes in what the provider says of the order's charge.

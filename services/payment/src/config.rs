@@ -23,6 +23,21 @@ pub struct Config {
     pub webhook_secret: Secret,
     /// How often the ledger is compared with the provider's list.
     pub reconcile_every: Duration,
+    /// Temporal of the region.
+    pub temporal: Temporal,
+    /// How long something may be open before a workflow follows it although no call handed it over.
+    pub follow_after: Duration,
+    /// The same while the bank asks the shopper.
+    pub step_up_patience: Duration,
+}
+
+/// Where Temporal is.
+#[derive(Debug, Clone)]
+pub struct Temporal {
+    /// `host:port`.
+    pub address: String,
+    /// Namespace of the workflows.
+    pub namespace: String,
 }
 
 impl Config {
@@ -38,6 +53,14 @@ impl Config {
             webhook_secret: reader.secret("PSP_WEBHOOK_SECRET", "0123456789abcdef"),
             // A day is settled soon after its end, and a difference is seen while people still remember.
             reconcile_every: reader.duration("RECONCILE_EVERY", "15m"),
+            temporal: Temporal {
+                address: reader.text("TEMPORAL_ADDRESS", "127.0.0.1:21233"),
+                namespace: reader.text("TEMPORAL_NAMESPACE", "default"),
+            },
+            // A call that is still under way has had the provider's answer by then, or will not get it.
+            follow_after: reader.duration("FOLLOW_AFTER", "5s"),
+            // Most shoppers have answered by then, and the provider has told of it.
+            step_up_patience: reader.duration("STEP_UP_PATIENCE", "30s"),
         }
     }
 }

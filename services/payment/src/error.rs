@@ -61,6 +61,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// True when what was asked for may have been kept, and has not been settled: a workflow goes on with it.
+    pub(crate) fn leaves_open(&self) -> bool {
+        matches!(self, Self::PspUnavailable(_) | Self::OutcomeUnknown(_))
+    }
+
     fn kind(&self) -> (Kind, &'static str) {
         match self {
             Self::Malformed(_) => (Kind::Invalid, "PAYMENT_INVALID_REQUEST"),

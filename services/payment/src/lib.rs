@@ -5,6 +5,7 @@
 //!   `GetBalances`). HTTP: `POST /webhooks/psp`.
 //! - Says: `payment.requires_action|authorized|captured|voided|partially_refunded|refunded|declined|expired|charged_back` on
 //!   `payment.events`, keyed by order id.
+//! - Workflows: `PaymentCharge`, `PaymentReversal`, `PaymentRefund`, one for each order, void and refund that a call left open.
 //! - Keeps: PAY-1, PAY-2.
 //!
 //! ```text
@@ -14,8 +15,10 @@
 //! webhook ───────────────────────────────────────────────────────────────────────^
 //! ```
 //! The PSP decides and the row follows it: a row only moves when the PSP's own charge says so. Each question has a key that makes a repeat
-//! harmless, and the row says which question is open before it is asked. So a process may die anywhere: the next call asks again. What
-//! nobody asks again is found by the reconciler, which holds the ledger against the PSP's list.
+//! harmless, and the row says which question is open before it is asked. So a process may die anywhere: whoever comes next asks again. That
+//! is the caller, or else one of the workflows on task queue `payment`: a call that gets no answer in time hands over to it, and the sweeper
+//! starts it for what was open when the process died, or when Temporal was away. See [`workflow`]. Temporal is not needed to answer a call.
+//! The reconciler holds the ledger against the PSP's list, which finds what nobody here knows of.
 
 mod api;
 mod cashier;
@@ -30,11 +33,13 @@ pub mod reconcile;
 mod reconciler;
 mod server;
 mod store;
+mod sweeper;
 mod webhook;
+pub mod workflow;
 
 use rpc::process::Fatal;
 
-pub use crate::config::Config;
+pub use crate::config::{Config, Temporal};
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 

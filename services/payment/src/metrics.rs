@@ -1,9 +1,10 @@
 //! Names, help and label values of the service's own metrics.
 
 use crate::{
-    domain::{Change, State},
+    domain::{Change, Intent, State},
     reconcile::Difference,
     store::Heard,
+    workflow::Kind,
 };
 
 const CHANGES: &str = "market_payment_changes_total";
@@ -12,6 +13,8 @@ const CONTRADICTIONS: &str = "market_payment_contradictions_total";
 const WEBHOOKS: &str = "market_payment_webhooks_total";
 const RECONCILIATIONS: &str = "market_payment_reconciliations_total";
 const DIFFERENCES: &str = "market_payment_differences_total";
+const WORKFLOWS: &str = "market_payment_workflows_total";
+const OPEN: &str = "market_payment_open_intents";
 /// What may become of a webhook.
 const TAKEN: [Option<Heard>; 4] = [Some(Heard::News), Some(Heard::OldNews), Some(Heard::Repeat), None];
 
@@ -61,6 +64,38 @@ pub(crate) fn describe() {
         metrics::counter!(DIFFERENCES, "resolved" => is_resolved.to_string()).absolute(0);
     }
     metrics::counter!(CONTRADICTIONS).absolute(0);
+    metrics::describe_counter!(WORKFLOWS, "Workflows that follow what calls left open, by what became of them");
+    metrics::describe_gauge!(
+        OPEN,
+        "What is asked for and not settled; what stays above 0 for long means that the provider or Temporal is away"
+    );
+    for kind in Kind::ALL {
+        for event in ["started", "finished"] {
+            metrics::counter!(WORKFLOWS, "workflow" => kind.as_str(), "event" => event).absolute(0);
+        }
+    }
+    set_open(std::iter::empty());
+}
+
+/// Counts a workflow that was started.
+pub(crate) fn count_started(kind: Kind) {
+    metrics::counter!(WORKFLOWS, "workflow" => kind.as_str(), "event" => "started").increment(1);
+}
+
+/// Counts a workflow whose last step is done.
+pub(crate) fn count_finished(kind: Kind) {
+    metrics::counter!(WORKFLOWS, "workflow" => kind.as_str(), "event" => "finished").increment(1);
+}
+
+/// Shows how much is open.
+pub(crate) fn set_open<'i>(intents: impl Iterator<Item = &'i Intent>) {
+    let mut counts = [0_u32; Kind::ALL.len()];
+    for intent in intents {
+        counts[Kind::of(intent) as usize] += 1;
+    }
+    for kind in Kind::ALL {
+        metrics::gauge!(OPEN, "workflow" => kind.as_str()).set(f64::from(counts[kind as usize]));
+    }
 }
 
 /// Counts what has been committed.

@@ -11,7 +11,9 @@ use crate::{
     metrics,
     psp::Psp,
     reconciler::Reconciler,
+    sweeper::Sweeper,
     webhook::{self, Webhooks},
+    workflow::{self, Steps},
 };
 
 const CONNECTIONS: u32 = 16;
@@ -28,13 +30,23 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     };
     spine::publish(&process, outbox);
 
+    let (starter, workflows) = workflow::channel();
+    let steps = Steps::new(pool.clone(), config.psp.clone(), config.webhook_url.clone(), config.region)?;
+    process.spawn("workflows", workflows.run(config.temporal, steps, process.shutdown.clone()));
+    let sweeper = Sweeper { follow_after: config.follow_after, step_up_patience: config.step_up_patience };
+    let sweep = sweeper.run(pool.clone(), starter.clone(), process.shutdown.clone());
+    process.spawn("sweeper", async {
+        sweep.await;
+        Ok(())
+    });
+
     let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url, config.region)? };
     let reconciler = Reconciler { cashier: cashier.clone() };
     process.spawn("reconciler", reconciler.clone().run(config.reconcile_every, process.shutdown.clone()));
     let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };
-    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier, reconciler })).finish()?;
+    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier, reconciler, starter })).finish()?;
     let kafka = config.kafka;
-    // The provider is not ours: without it payments still can be read, and orders wait.
+    // The provider is not ours: without it payments still can be read, and orders wait. Without Temporal what calls leave open waits.
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));
     process.serve(calls.merge(webhook::router(webhooks)), Some(health), readiness).await

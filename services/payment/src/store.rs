@@ -1,5 +1,6 @@
 //! PostgreSQL: a payment moves together with its ledger entries and its event.
 
+pub(crate) mod intents;
 pub(crate) mod ledger;
 pub(crate) mod reconciliation;
 
@@ -12,7 +13,7 @@ use store::{inbox, outbox};
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, Change, Charge, Command, Next, Payment, Refund, State, Terms},
+    domain::{self, Change, Charge, Command, Next, Payment, Refund, State, Terms, Wish},
     error::Error,
     events, metrics,
 };
@@ -28,6 +29,7 @@ struct Row {
     payment_token: Option<String>,
     charge_id: Option<String>,
     decline_code: Option<String>,
+    wanted: Option<String>,
     version: i64,
     seconds_in_state: f64,
 }
@@ -35,7 +37,7 @@ struct Row {
 macro_rules! select {
     ($lock:literal) => {
         concat!(
-            "SELECT state, amount_minor, currency, payment_token, charge_id, decline_code, version,
+            "SELECT state, amount_minor, currency, payment_token, charge_id, decline_code, wanted, version,
              extract(epoch FROM now() - updated_at)::float8 AS seconds_in_state FROM payments WHERE order_id = $1 ",
             $lock
         )
@@ -59,6 +61,7 @@ impl Row {
             charge_id: self.charge_id,
             decline_code: self.decline_code,
             refunds: Vec::new(),
+            wanted: self.wanted.map(|wish| Wish::of(&wish).ok_or_else(|| corrupt("wanted"))).transpose()?,
             version: self.version.cast_unsigned(),
         })
     }
@@ -107,6 +110,7 @@ pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Resul
                 }
             }
             (Next::KeepRefund(refund), _) => put_refund_in(&mut tx, id, &refund).await?,
+            (Next::Want(wish), _) => want_in(&mut tx, id, wish).await?,
             (next, Some(payment)) => {
                 tx.commit().await?;
                 return Ok((next, payment));
@@ -194,6 +198,16 @@ async fn update_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Res
         .bind(&payment.charge_id)
         .bind(&payment.decline_code)
         .bind(payment.version.cast_signed())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Keeps what is wanted. Nobody hears of it, so the version stays.
+async fn want_in(tx: &mut PgConnection, id: OrderId, wish: Wish) -> Result<(), Error> {
+    sqlx::query("UPDATE payments SET wanted = $2, wanted_at = now() WHERE order_id = $1")
+        .bind(id.as_uuid())
+        .bind(wish.as_str())
         .execute(tx)
         .await?;
     Ok(())

@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use psp::{behavior::Mood, domain as provider};
 
 use super::*;
-use crate::{ledger::Account, psp::WireCharge};
+use crate::{
+    ledger::{Account, Cause, Posting},
+    psp::WireCharge,
+};
 
 const ORDER: &str = "0197a3c0-5c00-7abc-8def-0123456789ab";
 
@@ -113,6 +116,7 @@ impl Here {
             match next(self.payment.as_ref(), command)? {
                 Next::Done => return Ok(()),
                 Next::Keep(kept) => self.payment = Some(kept),
+                Next::Want(wish) => self.payment.as_mut().unwrap().wanted = Some(wish),
                 Next::KeepRefund(refund) => self.payment.as_mut().unwrap().refunds.push(refund),
                 Next::Ask(question) => {
                     heard += 1;
@@ -138,6 +142,8 @@ impl Here {
 enum Step {
     /// A call: how many answers are heard, and whether the last one is.
     Call(Command, u32, bool),
+    /// A workflow goes on with what may be open, in the same way.
+    Resume(Intent, u32, bool),
     /// The shopper, the clock or the bank does something.
     World(provider::Command),
     /// Somebody refunds at the provider, past this service.
@@ -164,11 +170,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ]);
     let step = prop_oneof![
         6 => (command, 0_u32..4, any::<bool>()).prop_map(|(command, answers, hears)| Step::Call(command, answers, hears)),
+        3 => (intents(), 0_u32..4, any::<bool>()).prop_map(|(intent, answers, hears)| Step::Resume(intent, answers, hears)),
         1 => world.prop_map(Step::World),
         1 => (0_u8..2, 1_i64..700).prop_map(|(key, amount)| Step::Elsewhere(key, amount)),
         4 => any::<prop::sample::Index>().prop_map(Step::Webhook),
     ];
     prop::collection::vec(step, 1..40)
+}
+
+fn intents() -> impl Strategy<Value = Intent> {
+    prop_oneof![
+        Just(Intent::Authorization),
+        Just(Intent::Capture),
+        Just(Intent::Void),
+        (0_u8..4).prop_map(|key| Intent::Refund(format!("{ORDER}/r{key}"))),
+    ]
 }
 
 fn moods() -> impl Strategy<Value = Mood> {
@@ -179,6 +195,7 @@ fn live(here: &mut Here, provider: &mut Provider, step: &Step) {
     match step {
         // A refusal is an answer too.
         Step::Call(command, answers, hears) => drop(here.follow(provider, command, *answers, *hears)),
+        Step::Resume(intent, answers, hears) => drop(here.follow(provider, &Command::Resume(intent.clone()), *answers, *hears)),
         Step::World(command) => provider.command(command),
         Step::Elsewhere(key, amount) => provider.refund(&format!("desk-{key}"), *amount),
         Step::Webhook(_) if provider.said.is_empty() => {}
@@ -245,6 +262,49 @@ proptest! {
             matches!(charge.state, provider::State::Authorized | provider::State::RequiresAction)
         });
         prop_assert!(!held, "something is held after a void");
+    }
+
+    #[test]
+    fn what_calls_leave_open_is_settled_without_them_and_nothing_else_is_done(steps in steps(), mood in moods()) {
+        let (mut here, mut provider) = (Here::default(), Provider::new(mood));
+        for step in &steps {
+            live(&mut here, &mut provider, step);
+        }
+        let Some(before) = here.payment.clone() else { return Ok(()) };
+        let wanted = (before.wanted, before.terms.clone());
+        let keys: Vec<_> = before.refunds.iter().map(|refund| refund.key.clone()).collect();
+        let intents = || [Intent::Authorization, Intent::Capture, Intent::Void].into_iter().chain(keys.iter().cloned().map(Intent::Refund));
+        // One may open the next: a capture that is wanted may come with the answer to the authorization.
+        for intent in intents().chain(intents()) {
+            let was_open = here.payment.as_ref().unwrap().is_open(&intent);
+            let charge = provider.charge.clone();
+            let _ = here.follow(&mut provider, &Command::Resume(intent.clone()), 9, true);
+            prop_assert!(was_open || provider.charge == charge, "{intent:?} was not open, and the provider was told to do something");
+            check(&here, &provider)?;
+        }
+        let after = here.payment.as_ref().unwrap();
+        for intent in intents() {
+            let waits = intent == Intent::Authorization && after.state == State::RequiresAction;
+            prop_assert!(waits || !after.is_open(&intent), "{intent:?} is still open: {after:?}");
+        }
+        prop_assert_eq!((after.wanted, after.terms.clone()), wanted, "nobody asked for more");
+        prop_assert!(after.refunds.iter().all(|refund| !refund.key.starts_with(ORDER) || keys.contains(&refund.key)));
+    }
+
+    #[test]
+    fn once_a_void_is_wanted_nothing_is_authorized_or_captured_by_us(steps in steps(), mood in moods(), hears: bool) {
+        let (mut here, mut provider) = (Here::default(), Provider::new(mood));
+        for step in &steps {
+            live(&mut here, &mut provider, step);
+        }
+        let _ = here.follow(&mut provider, &Command::Void, 0, hears);
+        let was_captured = provider.charge.as_ref().is_some_and(|charge| charge.captured_at.is_some());
+        for command in [Command::Authorize(terms()), Command::Capture, Command::Resume(Intent::Capture), Command::Resume(Intent::Authorization)] {
+            let answer = here.follow(&mut provider, &command, 9, true);
+            let is_held = here.payment.as_ref().unwrap().state == State::Authorized;
+            prop_assert!(!is_held || answer.is_err() || matches!(command, Command::Resume(_)), "{command:?} is answered as if it stood");
+        }
+        prop_assert_eq!(provider.charge.as_ref().is_some_and(|charge| charge.captured_at.is_some()), was_captured);
     }
 
     #[test]
@@ -319,8 +379,31 @@ fn a_void_before_the_payment_refuses_the_late_authorize() {
 
 #[test]
 fn a_void_of_an_open_question_has_it_answered_first() {
-    let pending = Payment::open(terms());
+    let pending = Payment { wanted: Some(Wish::Void), ..Payment::open(terms()) };
     assert_eq!(next(Some(&pending), &Command::Void), Ok(Next::Ask(Question::Charge(terms()))));
+}
+
+#[test]
+fn what_is_wanted_is_kept_before_the_provider_is_asked() {
+    let held = learn(&Payment::open(terms()), &charge(State::Authorized)).unwrap().pop().unwrap().payment;
+    assert_eq!(next(Some(&held), &Command::Capture), Ok(Next::Want(Wish::Capture)));
+    assert_eq!(next(Some(&held), &Command::Resume(Intent::Capture)), Ok(Next::Done), "nobody wants it");
+    let to_be_taken = Payment { wanted: Some(Wish::Capture), ..held };
+    for command in [Command::Capture, Command::Resume(Intent::Capture)] {
+        assert_eq!(next(Some(&to_be_taken), &command), Ok(Next::Ask(Question::Capture("ch_1".to_owned()))));
+    }
+    assert_eq!(next(Some(&to_be_taken), &Command::Void), Ok(Next::Want(Wish::Void)), "a void overtakes a capture that is not made");
+    let to_be_undone = Payment { wanted: Some(Wish::Void), ..to_be_taken };
+    assert_eq!(next(Some(&to_be_undone), &Command::Capture), Err(Refusal::Voided));
+    assert_eq!(next(Some(&to_be_undone), &Command::Authorize(terms())), Err(Refusal::Voided));
+    assert_eq!(next(Some(&to_be_undone), &Command::Resume(Intent::Capture)), Ok(Next::Done));
+    assert_eq!(next(Some(&to_be_undone), &Command::Resume(Intent::Void)), Ok(Next::Ask(Question::Void("ch_1".to_owned()))));
+}
+
+#[test]
+fn a_refund_that_was_forgotten_is_not_made_by_its_workflow() {
+    let captured = learn(&Payment::open(terms()), &charge(State::Captured)).unwrap().pop().unwrap().payment;
+    assert_eq!(next(Some(&captured), &Command::Resume(Intent::Refund("a".to_owned()))), Ok(Next::Done));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod accidents;
 mod durability;
+mod following;
 mod ledger;
 mod payments;
 mod reconciliation;
@@ -9,6 +10,7 @@ mod refunds;
 mod refusals;
 mod step_up;
 mod webhooks;
+mod workflow;
 
 use std::{
     collections::BTreeMap,
@@ -55,6 +57,12 @@ impl World {
 
     /// A provider that has `files` already.
     async fn in_folder(files: &Path, delay: &str) -> Self {
+        // What a call leaves open stays open: nobody but the test goes on with it.
+        Self::with(files, delay, &[("TEMPORAL_ADDRESS", &testkit::nowhere())]).await
+    }
+
+    /// A service that has these settings too.
+    async fn with(files: &Path, delay: &str, more: &[(&str, &str)]) -> Self {
         let env = [("DATA_DIR", text(files)), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", delay)];
         let psp = Running::start(text(&sibling("psp")), &env).await;
         let database = testkit::postgres().await.database("payment").await;
@@ -66,6 +74,7 @@ impl World {
             ("PSP_ADDR", &psp_address),
             ("PSP_WEBHOOK_SECRET", SECRET),
         ];
+        let env: Vec<_> = env.iter().chain(more).copied().collect();
         let service = Running::migrated(env!("CARGO_BIN_EXE_payment"), &env).await;
         let client = PaymentServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");

@@ -1,0 +1,260 @@
+//! What a call leaves open is settled without it: the provider is down, the caller goes away, the process dies, Temporal is away.
+
+use std::{ops::Deref, time::Duration};
+
+use proto::payment::v1::PaymentState::{Authorized, Captured, Pending, RequiresAction, Voided};
+use serde_json::json;
+use testkit::{Temporal, eventually};
+use tokio::sync::Mutex;
+
+use super::{Answer, World, new_order};
+
+/// A service that finds its Temporal.
+struct Followed {
+    world: World,
+    temporal: Mutex<Temporal>,
+}
+
+impl Deref for Followed {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+/// So long that the sweeper has no part in a test.
+const NEVER: &str = "1h";
+
+impl Followed {
+    async fn new(follow_after: &str) -> Self {
+        let temporal = Temporal::start().await;
+        let env =
+            [("TEMPORAL_ADDRESS", temporal.address()), ("FOLLOW_AFTER", follow_after.to_owned()), ("STEP_UP_PATIENCE", "1s".to_owned())];
+        let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let world = World::with(&testkit::fresh_folder("psp"), "300ms", &env).await;
+        Self { world, temporal: Mutex::new(temporal) }
+    }
+
+    /// An order that has come as far as `captured` or, if not that, authorized.
+    async fn ordered(&self, is_captured: bool) -> String {
+        let order = new_order();
+        self.authorize(&order, 1250, "tok_visa").await.expect("the provider is there");
+        if is_captured {
+            self.capture(&order).await.expect("the provider is there");
+        }
+        order
+    }
+
+    async fn refunded(&self, order: &str, amount: i64) {
+        eventually("the refund is made", Duration::from_secs(30), async || {
+            let payment = self.payment(order).await.map_err(|failure| format!("{failure:?}"))?;
+            let refunded = payment.refunded.as_ref().map_or(0, |refunded| refunded.amount_minor);
+            if refunded == amount { Ok(()) } else { Err(format!("{payment:?}")) }
+        })
+        .await;
+    }
+
+    /// The state in the database: reading it through the service may ask the provider.
+    async fn stored(&self, order: &str) -> String {
+        sqlx::query_scalar("SELECT state FROM payments WHERE order_id = $1::uuid").bind(order).fetch_one(&self.pool()).await.expect("a row")
+    }
+
+    async fn is_wanted(&self, order: &str, wish: &str) -> bool {
+        let wanted = sqlx::query_scalar("SELECT wanted FROM payments WHERE order_id = $1::uuid");
+        let wanted: Option<String> = wanted.bind(order).fetch_one(&self.pool()).await.expect("a row");
+        wanted.as_deref() == Some(wish)
+    }
+
+    /// A caller that leaves before there is an answer.
+    async fn leave<T>(&self, call: impl Future<Output = T>) {
+        assert!(tokio::time::timeout(Duration::from_millis(500), call).await.is_err(), "nobody answers so soon");
+    }
+}
+
+fn fails(answer: &Answer) {
+    assert!(answer.as_ref().is_err_and(|failure| failure.kind.is_retryable()), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_the_provider_did_not_answer_is_settled_when_it_is_back_without_another_call() {
+    let world = Followed::new(NEVER).await;
+    let (held, captured, voided, refunded) =
+        (new_order(), world.ordered(false).await, world.ordered(false).await, world.ordered(true).await);
+    world.set(json!({ "down": "unavailable" })).await;
+    fails(&world.authorize(&held, 1250, "tok_visa").await);
+    fails(&world.capture(&captured).await);
+    assert!(world.void(&voided).await.is_err());
+    fails(&world.refund_part(&refunded, "r1", Some(200)).await);
+    fails(&world.refund_part(&refunded, "r2", Some(50)).await);
+    assert_eq!((world.stored(&held).await, world.stored(&captured).await), ("pending".to_owned(), "authorized".to_owned()));
+    world.set(json!({ "down": "no" })).await;
+    world.comes_to(&held, Authorized).await;
+    world.comes_to(&captured, Captured).await;
+    world.comes_to(&voided, Voided).await;
+    world.refunded(&refunded, 250).await;
+    for order in [&held, &captured, &voided, &refunded] {
+        assert_eq!(world.charges(order).await.len(), 1);
+    }
+    assert_eq!(world.charges(&refunded).await[0]["refunds"].as_array().unwrap().len(), 2);
+    assert_eq!(world.balances().await, (1250 + 1000, -1250 - 1000));
+    assert_eq!(world.reconcile("").await.differences, []);
+}
+
+#[tokio::test]
+async fn what_the_provider_did_and_did_not_say_is_found_out() {
+    let world = Followed::new(NEVER).await;
+    let (held, captured, refunded) = (new_order(), world.ordered(false).await, world.ordered(true).await);
+    world.set(json!({ "cut_after_rate": 1.0 })).await;
+    fails(&world.authorize(&held, 1250, "tok_visa").await);
+    fails(&world.capture(&captured).await);
+    fails(&world.refund_part(&refunded, "r1", Some(200)).await);
+    assert_eq!(world.charges(&refunded).await[0]["refunded_minor"], 200);
+    world.set(json!({ "cut_after_rate": 0.0 })).await;
+    world.comes_to(&held, Authorized).await;
+    world.comes_to(&captured, Captured).await;
+    world.refunded(&refunded, 200).await;
+    assert_eq!(world.balances().await, (1250 + 1050, -1250 - 1050));
+    assert_eq!(world.charges(&refunded).await[0]["refunded_minor"], 200, "given back once");
+}
+
+#[tokio::test]
+async fn what_a_caller_left_behind_is_settled() {
+    let world = Followed::new(NEVER).await;
+    let (held, captured, voided, refunded) =
+        (new_order(), world.ordered(false).await, world.ordered(false).await, world.ordered(true).await);
+    world.set(json!({ "down": "hang" })).await;
+    tokio::join!(
+        world.leave(world.authorize(&held, 1250, "tok_visa")),
+        world.leave(world.capture(&captured)),
+        world.leave(world.void(&voided)),
+        world.leave(world.refund(&refunded)),
+    );
+    world.set(json!({ "down": "no" })).await;
+    world.comes_to(&held, Authorized).await;
+    world.comes_to(&captured, Captured).await;
+    world.comes_to(&voided, Voided).await;
+    world.refunded(&refunded, 1250).await;
+    assert_eq!(world.balances().await, (1250, -1250));
+}
+
+#[tokio::test]
+async fn what_was_asked_when_the_process_died_is_settled_after_it() {
+    let world = Followed::new("1s").await;
+    let (held, captured, voided, refunded) =
+        (new_order(), world.ordered(false).await, world.ordered(false).await, world.ordered(true).await);
+    world.set(json!({ "down": "hang" })).await;
+    let asked = async {
+        tokio::join!(world.authorize(&held, 1250, "tok_visa"), world.capture(&captured), world.refund_part(&refunded, "r1", Some(200)))
+    };
+    let killed = async {
+        eventually("everything is kept", Duration::from_secs(10), async || {
+            let kept: i64 = sqlx::query_scalar(
+                "SELECT (SELECT count(*) FROM payments WHERE state = 'pending' OR wanted = 'capture' AND state = 'authorized')
+                      + (SELECT count(*) FROM refunds)",
+            )
+            .fetch_one(&world.pool())
+            .await
+            .expect("the database answers");
+            if kept == 3 { Ok(()) } else { Err(kept) }
+        })
+        .await;
+        world.service.lock().await.kill();
+    };
+    let (_, ()) = tokio::join!(asked, killed);
+    // What is asked for now is kept by another process, and no call of it is ever handed over.
+    sqlx::query("UPDATE payments SET wanted = 'void', wanted_at = now() WHERE order_id = $1::uuid")
+        .bind(&voided)
+        .execute(&world.pool())
+        .await
+        .unwrap();
+    world.set(json!({ "down": "no" })).await;
+    world.service.lock().await.kill_and_restart().await;
+    world.comes_to(&held, Authorized).await;
+    world.comes_to(&captured, Captured).await;
+    world.comes_to(&voided, Voided).await;
+    world.refunded(&refunded, 200).await;
+    assert_eq!(world.balances().await, (1250 + 1050, -1250 - 1050));
+}
+
+#[tokio::test]
+async fn without_temporal_calls_are_answered_and_what_they_leave_open_waits_for_it() {
+    let world = Followed::new("1s").await;
+    for is_restarted in [true, false] {
+        world.temporal.lock().await.kill();
+        if is_restarted {
+            world.service.lock().await.kill_and_restart().await;
+        }
+        let whole = world.ordered(true).await;
+        assert_eq!(world.refund_part(&whole, "r1", Some(50)).await.unwrap().state(), Captured, "the provider is there");
+        let open = world.ordered(false).await;
+        world.set(json!({ "down": "unavailable" })).await;
+        fails(&world.capture(&open).await);
+        world.set(json!({ "down": "no" })).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(world.payment(&open).await.unwrap().state(), Authorized, "two sweeps later nobody could go on");
+        world.temporal.lock().await.restart().await;
+        eventually("the payment is captured", Duration::from_secs(60), async || match world.payment(&open).await {
+            Ok(payment) if payment.state() == Captured => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    }
+    assert_eq!(world.reconcile("").await.differences, []);
+}
+
+#[tokio::test]
+async fn an_authorization_that_a_void_has_overtaken_is_not_held() {
+    let world = Followed::new(NEVER).await;
+    let (asked, never_asked) = (new_order(), new_order());
+    world.set(json!({ "down": "unavailable" })).await;
+    fails(&world.authorize(&asked, 1250, "tok_visa").await);
+    assert!(world.void(&asked).await.is_err());
+    assert_eq!(world.void(&never_asked).await.unwrap(), None);
+    assert!(world.is_wanted(&asked, "void").await);
+    for order in [&asked, &never_asked] {
+        assert_eq!(world.authorize(order, 1250, "tok_visa").await.unwrap_err().reason, "PAYMENT_VOIDED");
+    }
+    world.set(json!({ "down": "no" })).await;
+    world.comes_to(&asked, Voided).await;
+    assert!(world.charges(&asked).await.iter().all(|charge| charge["state"] == "voided"));
+    assert_eq!(world.charges(&never_asked).await.len(), 0);
+    assert_eq!(world.authorize(&asked, 1250, "tok_visa").await.unwrap_err().reason, "PAYMENT_VOIDED");
+    assert_eq!(world.balances().await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_void_overtakes_a_capture_that_the_provider_never_made() {
+    let world = Followed::new(NEVER).await;
+    let order = world.ordered(false).await;
+    world.set(json!({ "down": "unavailable" })).await;
+    fails(&world.capture(&order).await);
+    assert!(world.void(&order).await.is_err());
+    assert_eq!(world.capture(&order).await.unwrap_err().reason, "PAYMENT_VOIDED");
+    world.set(json!({ "down": "no" })).await;
+    world.comes_to(&order, Voided).await;
+
+    let taken = world.ordered(false).await;
+    world.set(json!({ "cut_after_rate": 1.0 })).await;
+    fails(&world.capture(&taken).await);
+    assert!(world.void(&taken).await.is_err());
+    world.set(json!({ "cut_after_rate": 0.0 })).await;
+    world.comes_to(&taken, Captured).await;
+    assert_eq!(world.void(&taken).await.unwrap_err().reason, "PAYMENT_CAPTURED", "the money was there first");
+    assert_eq!(world.balances().await, (1250, -1250));
+}
+
+#[tokio::test]
+async fn a_step_up_whose_webhook_is_lost_is_asked_after() {
+    let world = Followed::new(NEVER).await;
+    world.set(json!({ "webhook_delay_min_ms": 3_600_000, "webhook_delay_max_ms": 3_600_000 })).await;
+    let order = new_order();
+    assert_eq!(world.authorize(&order, 1250, "tok_3ds").await.unwrap().state(), RequiresAction);
+    eventually("the answer of the bank is known", Duration::from_secs(30), async || match world.stored(&order).await.as_str() {
+        "authorized" => Ok(()),
+        other => Err(other.to_owned()),
+    })
+    .await;
+    assert_eq!(world.events_of(&order).await, ["payment.requires_action", "payment.authorized"]);
+    assert_ne!(world.payment(&order).await.unwrap().state(), Pending);
+}

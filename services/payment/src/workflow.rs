@@ -36,6 +36,8 @@ use crate::{config::Temporal, domain::Intent};
 /// Where the workflows of this service wait for a worker.
 pub const TASK_QUEUE: &str = "payment";
 const RECONNECT: Duration = Duration::from_millis(500);
+/// Before a worker that stopped is made anew: what stopped it may still be there.
+const REST: Duration = Duration::from_secs(2);
 
 /// A kind of workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Workflows {
             self.client.send_replace(None);
             if let Err(error) = worked {
                 tracing::warn!(error = %error, "the temporal worker stopped by itself; it is connected anew");
-                tokio::time::sleep(RECONNECT).await;
+                shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;
             }
         }
         Ok(())

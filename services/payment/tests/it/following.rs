@@ -178,6 +178,98 @@ async fn what_was_asked_when_the_process_died_is_settled_after_it() {
 }
 
 #[tokio::test]
+async fn a_workflow_goes_on_when_its_worker_was_killed() {
+    let world = Followed::new(NEVER).await;
+    let captured = world.ordered(false).await;
+    world.set(json!({ "down": "hang" })).await;
+    world.leave(world.capture(&captured)).await;
+    // By now the workflow's own question hangs as well, whatever became of the call.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.service.lock().await.kill_and_restart().await;
+    world.set(json!({ "down": "no" })).await;
+    eventually("the payment is captured", Duration::from_secs(60), async || match world.stored(&captured).await.as_str() {
+        "captured" => Ok(()),
+        other => Err(other.to_owned()),
+    })
+    .await;
+    assert_eq!(world.balances().await, (1250, -1250));
+}
+
+/// Calls each of an order's steps once, whatever comes of it, and goes on when the payment can be seen to be there.
+async fn shop_once(world: &World, number: i64) {
+    let order = new_order();
+    let _ = world.authorize(&order, 1000 + number, "tok_visa").await;
+    let held = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            match world.payment(&order).await {
+                Ok(payment) if payment.state() == Authorized => return true,
+                // The call never came to the service.
+                Err(failure) if failure.reason == "PAYMENT_NOT_FOUND" => return false,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+    if !held.expect("an authorization that was asked for is settled") {
+        return;
+    }
+    if number % 3 == 0 {
+        let _ = world.void(&order).await;
+    } else {
+        let _ = world.capture(&order).await;
+        let _ = world.refund_part(&order, "r1", Some(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn kills_on_all_sides_and_nobody_who_repeats_a_call_leave_nothing_open() {
+    let world = Followed::new("1s").await;
+    world.set(json!({ "latency_max_ms": 60, "cut_after_rate": 0.3, "timeout_before_rate": 0.05 })).await;
+    let shop = async |shopper: i64| {
+        for number in 0..12 {
+            shop_once(&world, shopper * 100 + number).await;
+        }
+    };
+    let kill = async {
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            world.service.lock().await.kill_and_restart().await;
+            world.psp.lock().await.kill_and_restart().await;
+            let mut temporal = world.temporal.lock().await;
+            temporal.kill();
+            temporal.restart().await;
+        }
+    };
+    tokio::join!(futures::future::join_all((0..6).map(shop)), kill);
+    world.set(json!({ "latency_max_ms": 0, "cut_after_rate": 0.0, "timeout_before_rate": 0.0 })).await;
+    let pool = world.pool();
+    let count = async |condition: &'static str| -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {condition}"))).fetch_one(&pool).await.expect("the database answers")
+    };
+    eventually("nothing is open", Duration::from_secs(90), async || {
+        let open = count(
+            "(SELECT count(*) FROM payments WHERE state IN ('pending', 'requires_action') OR state = 'authorized' AND wanted IS NOT NULL)
+             + (SELECT count(*) FROM refunds WHERE refund_id IS NULL)",
+        )
+        .await;
+        if open == 0 { Ok(()) } else { Err(open) }
+    })
+    .await;
+    let (captured, voided) = ("count(*) FROM payments WHERE wanted = 'capture'", "count(*) FROM payments WHERE wanted = 'void'");
+    assert!(count(captured).await > 20 && count(voided).await > 10, "there was something to settle");
+    assert_eq!(count("count(*) FROM payments WHERE wanted = 'capture' AND state <> 'captured'").await, 0);
+    assert_eq!(count("count(*) FROM payments WHERE wanted = 'void' AND state <> 'voided'").await, 0);
+    let kept = count(
+        "coalesce(sum(amount_minor), 0)::bigint - (SELECT coalesce(sum(amount_minor), 0)::bigint FROM refunds)
+         FROM payments WHERE state = 'captured'",
+    )
+    .await;
+    assert_eq!(world.balances().await, (kept, -kept));
+    let run = world.reconcile("").await;
+    assert_eq!(run.differences, [], "PAY-2: the ledger is what the provider lists");
+}
+
+#[tokio::test]
 async fn without_temporal_calls_are_answered_and_what_they_leave_open_waits_for_it() {
     let world = Followed::new("1s").await;
     for is_restarted in [true, false] {

@@ -7,8 +7,10 @@
 
 mod bed;
 mod measure;
+mod orders;
 mod place_order;
 mod report;
+mod sagas;
 mod spine;
 
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ use crate::{
 pub enum Suite {
     /// Orders acknowledged each second, against pgbench with the same SQL.
     PlaceOrder,
+    /// Orders brought to their end each second, and where the time goes.
+    Sagas,
     /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
     Spine,
 }
@@ -45,7 +49,7 @@ impl Suite {
     /// No services are needed, only the engines.
     const fn needs_engines_only(self) -> bool {
         match self {
-            Self::PlaceOrder => false,
+            Self::PlaceOrder | Self::Sagas => false,
             Self::Spine => true,
         }
     }
@@ -53,6 +57,7 @@ impl Suite {
     async fn run(self, bed: &Bed, rounds: usize) -> Result<Report> {
         match self {
             Self::PlaceOrder => place_order::run(bed, rounds).await,
+            Self::Sagas => sagas::run(bed, rounds).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }
     }

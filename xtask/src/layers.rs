@@ -3,7 +3,7 @@
 //! ```text
 //! L0 pure       ids money crdt promises                           no tokio, sqlx, tonic, clock, randomness
 //! L1 contract   proto
-//! L2 mechanism  config telemetry rpc store cdc spine lease        each may use those to its left
+//! L2 mechanism  config telemetry rpc store cdc spine temporal lease  each may use those to its left
 //! L3 services   services/* engines/*                              never one another
 //! L4 tools      backbone testkit sim e2e xtask                    each may use those to its left
 //! ```
@@ -41,7 +41,16 @@ const LAYERS: [Layer; 5] = [
     Layer { name: "L1 contract", members: &["crates/proto"], peers: Peers::None },
     Layer {
         name: "L2 mechanism",
-        members: &["crates/config", "crates/telemetry", "crates/rpc", "crates/store", "crates/cdc", "crates/spine", "crates/lease"],
+        members: &[
+            "crates/config",
+            "crates/telemetry",
+            "crates/rpc",
+            "crates/store",
+            "crates/cdc",
+            "crates/spine",
+            "crates/temporal",
+            "crates/lease",
+        ],
         peers: Peers::Left,
     },
     Layer { name: "L3 services", members: &["services/*", "engines/*"], peers: Peers::None },

@@ -4,26 +4,18 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures::future::try_join_all;
 use ids::Region;
-use proto::{
-    market::v1::{Address, Money, PricedLine},
-    order::v1::{PlaceOrderRequest, order_service_client::OrderServiceClient},
-};
 use tokio::{process::Command, time::Instant};
-use tonic::transport::{Channel, Endpoint};
-use uuid::Uuid;
 
 use super::{
     bed::Bed,
     measure::{Cpu, Latencies},
+    orders::{self, CONNECTIONS, Until},
     report::{Claim, Report, Series, Target},
 };
 use crate::output::problem;
 
 const CALLERS: usize = 64;
-/// HTTP/2 connections that the callers share.
-const CONNECTIONS: usize = 4;
 const LENGTH: Duration = Duration::from_secs(5);
 const REGION: Region = Region::Eu;
 /// What pgbench runs: the statements of one `PlaceOrder`, in their order.
@@ -58,47 +50,11 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
 
 /// One round of ours: orders acknowledged a second, and how long each took.
 async fn place(bed: &Bed) -> Result<(f64, Latencies)> {
-    let endpoint = Endpoint::from_shared(bed.url(REGION, "order"))?.tcp_nodelay(true);
-    let channels = try_join_all((0..CONNECTIONS).map(|_| endpoint.connect())).await?;
     let begun = Instant::now();
-    let callers = (0..CALLERS).map(|caller| tokio::spawn(call(channels[caller % CONNECTIONS].clone(), begun + LENGTH)));
-    let mut latencies = Latencies::default();
-    for caller in callers.collect::<Vec<_>>() {
-        latencies.extend(caller.await??);
-    }
+    let latencies = orders::place(bed, REGION, CALLERS, Until::At(begun + LENGTH)).await?;
     #[expect(clippy::cast_precision_loss, reason = "a count of seconds of orders")]
     let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
     Ok((rate, latencies))
-}
-
-async fn call(channel: Channel, end: Instant) -> Result<Vec<Duration>> {
-    let mut client = OrderServiceClient::new(channel);
-    let session = Uuid::now_v7().to_string();
-    let mut took = Vec::new();
-    while Instant::now() < end {
-        let begun = Instant::now();
-        client.place_order(order(&session)).await.context("place an order")?;
-        took.push(begun.elapsed());
-    }
-    Ok(took)
-}
-
-fn order(session: &str) -> PlaceOrderRequest {
-    let line = PricedLine {
-        sku: "KIT-0001".to_owned(),
-        quantity: 1,
-        title: "Enamel mug".to_owned(),
-        unit_price: Some(Money { amount_minor: 1_290, currency: "EUR".to_owned() }),
-    };
-    let [name, line1, city, country, postal_code] = ["Ada Bench", "Linienstrasse 12", "Berlin", "DE", "10178"].map(str::to_owned);
-    PlaceOrderRequest {
-        session_id: session.to_owned(),
-        lines: vec![line],
-        payment_token: "tok_visa".to_owned(),
-        address: Some(Address { name, line1, city, country, postal_code }),
-        idempotency_key: Uuid::now_v7().to_string(),
-        lines_from_cart: false,
-    }
 }
 
 /// pgbench on tables like the order service's, in a database of their own: no relay, mirror or sweeper follows what it writes.

@@ -6,7 +6,7 @@ use spine::{Consumer, InDatabase, Outbox};
 
 use crate::{api::Api, config::Config, inbox, metrics};
 
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: u32 = 8;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {

@@ -2,6 +2,7 @@
 
 use config::{Reader, Secret};
 use ids::Region;
+use temporal::Temporal;
 use tonic::transport::Endpoint;
 
 /// Settings of the order service.
@@ -23,15 +24,6 @@ pub struct Config {
     pub payment: Endpoint,
 }
 
-/// Where Temporal is.
-#[derive(Debug, Clone)]
-pub struct Temporal {
-    /// `host:port`.
-    pub address: String,
-    /// Namespace of the workflows.
-    pub namespace: String,
-}
-
 impl Config {
     pub(crate) fn read(reader: &mut Reader) -> Self {
         Self {
@@ -39,10 +31,7 @@ impl Config {
             database_url: reader.secret("DATABASE_URL", "postgres://order:password@127.0.0.1:21432/market"),
             kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
             nats_url: reader.text("NATS_URL", "nats://127.0.0.1:21222"),
-            temporal: Temporal {
-                address: reader.text("TEMPORAL_ADDRESS", "127.0.0.1:21233"),
-                namespace: reader.text("TEMPORAL_NAMESPACE", "default"),
-            },
+            temporal: Temporal::read(reader),
             inventory: reader.parsed("INVENTORY_ADDR", "http://127.0.0.1:21102"),
             payment: reader.parsed("PAYMENT_ADDR", "http://127.0.0.1:21103"),
         }

@@ -31,7 +31,7 @@ mod sweeper;
 
 use rpc::process::Fatal;
 
-pub use crate::config::{Config, Temporal};
+pub use crate::config::Config;
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 

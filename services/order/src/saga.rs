@@ -9,12 +9,11 @@ mod returning;
 mod starter;
 mod steps;
 
-use std::time::Duration;
-
 use rpc::process::Fatal;
 use sqlx::PgPool;
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
-use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use temporal::Temporal;
+use temporalio_client::Client;
+use temporalio_sdk::WorkerOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +23,10 @@ use starter::Errands;
 pub(crate) use starter::Starter;
 pub use steps::{SagaInput, Steps};
 
-use crate::config::Temporal;
+use crate::store::Pressure;
 
 /// Where the workflows of this service wait for a worker.
 pub const TASK_QUEUE: &str = "order";
-const RECONNECT: Duration = Duration::from_millis(500);
 
 /// The other end of a [`Starter`].
 pub(crate) struct Sagas {
@@ -47,33 +45,20 @@ impl Sagas {
     ///
     /// # Errors
     /// When the worker cannot go on; the process is then started anew.
-    pub(crate) async fn run(self, temporal: Temporal, steps: Steps, pool: PgPool, shutdown: CancellationToken) -> Result<(), Fatal> {
-        let Some(client) = shutdown.run_until_cancelled(connect(&temporal)).await.transpose()? else { return Ok(()) };
+    pub(crate) async fn run(
+        self,
+        temporal: Temporal,
+        steps: Steps,
+        pool: PgPool,
+        pressure: Pressure,
+        shutdown: CancellationToken,
+    ) -> Result<(), Fatal> {
+        let Some(client) = shutdown.run_until_cancelled(temporal.connect("order")).await.transpose()? else { return Ok(()) };
         self.client.send_replace(Some(client.clone()));
         tokio::select! {
-            result = work(client.clone(), worker(steps)?, shutdown.clone()) => result,
-            () = self.errands.run(client, pool) => Ok(()),
+            result = temporal::work(client.clone(), worker(steps)?, shutdown.clone()) => result,
+            () = self.errands.run(client, pool, pressure) => Ok(()),
         }
-    }
-}
-
-/// Connects to Temporal, however long it takes to be there.
-///
-/// # Errors
-/// When the address or the namespace cannot be one.
-pub async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
-    let target: url::Url = format!("http://{}", temporal.address).parse()?;
-    loop {
-        let options = ConnectionOptions::new(target.clone())
-            .identity("order")
-            .connect_timeout(Duration::from_secs(2))
-            .dns_load_balancing(None)
-            .build();
-        match Connection::connect(options).await {
-            Ok(connection) => return Ok(Client::new(connection, ClientOptions::new(temporal.namespace.clone()).build())?),
-            Err(error) => tracing::info!(%error, "temporal is not there yet"),
-        }
-        tokio::time::sleep(RECONNECT).await;
     }
 }
 
@@ -84,28 +69,4 @@ pub async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
 pub fn worker(steps: Steps) -> Result<WorkerOptions, Fatal> {
     let options = WorkerOptions::new(TASK_QUEUE).register_workflow::<OrderSaga>()?.register_workflow::<OrderReturn>()?;
     Ok(options.register_activities(steps).build())
-}
-
-/// Runs a worker on a thread of its own until `shutdown`: workflows are not `Send`.
-///
-/// # Errors
-/// When it stops by itself.
-pub async fn work(client: Client, options: WorkerOptions, shutdown: CancellationToken) -> Result<(), Fatal> {
-    let handle = tokio::runtime::Handle::current();
-    let run = move || -> Result<(), Fatal> {
-        let _in_runtime = handle.enter();
-        let runtime = Runtime::from_current_tokio(Default::default())?;
-        let mut worker = Worker::new(&runtime, client, options)?;
-        let stop = worker.shutdown_handle();
-        handle.spawn({
-            let shutdown = shutdown.clone();
-            async move {
-                shutdown.cancelled().await;
-                stop();
-            }
-        });
-        handle.block_on(worker.run())?;
-        if shutdown.is_cancelled() { Ok(()) } else { Err("the temporal worker stopped by itself".into()) }
-    };
-    tokio::task::spawn_blocking(run).await?
 }

@@ -6,7 +6,8 @@ use spine::{Consumer, InDatabase, Outbox, Outside};
 
 use crate::{api::Api, config::Config, inbox, metrics, saga, status, store::Placer, sweeper};
 
-const CONNECTIONS: u32 = 24;
+/// Few: each one learns its statements anew, and two cores do not serve more at once.
+const CONNECTIONS: u32 = 12;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
@@ -33,15 +34,15 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     consumer.start(&process, "order status");
 
     let (inventory, payment) = (rpc::channel(config.inventory), rpc::channel(config.payment));
+    let placer = Placer::new(pool.clone(), config.region);
     let steps = saga::Steps::new(pool.clone(), inventory, payment);
-    process.spawn("saga worker", sagas.run(config.temporal, steps, pool.clone(), shutdown.clone()));
+    process.spawn("saga worker", sagas.run(config.temporal, steps, pool.clone(), placer.pressure(), shutdown.clone()));
     let sweep = sweeper::run(pool.clone(), config.region, starter.clone(), shutdown.clone());
     process.spawn("sweeper", async {
         sweep.await;
         Ok(())
     });
 
-    let placer = Placer::new(pool.clone(), config.region);
     let api = Api { pool: pool.clone(), home: config.region, placer, starter: starter.clone() };
     let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish()?;
     let kafka = config.kafka;

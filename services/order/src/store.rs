@@ -13,7 +13,7 @@ use store::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub(crate) use placing::{Placed, Placer};
+pub(crate) use placing::{Placed, Placer, Pressure};
 
 use crate::{
     domain::{self, Address, Command, Course, Line, Order, State},

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use config::{Reader, Secret};
 use ids::Region;
+use temporal::Temporal;
 use url::Url;
 
 /// Settings of the payment service.
@@ -31,15 +32,6 @@ pub struct Config {
     pub step_up_patience: Duration,
 }
 
-/// Where Temporal is.
-#[derive(Debug, Clone)]
-pub struct Temporal {
-    /// `host:port`.
-    pub address: String,
-    /// Namespace of the workflows.
-    pub namespace: String,
-}
-
 impl Config {
     pub(crate) fn read(reader: &mut Reader) -> Self {
         let listen: SocketAddr = reader.parsed("LISTEN_ADDR", "127.0.0.1:21103");
@@ -53,10 +45,7 @@ impl Config {
             webhook_secret: reader.secret("PSP_WEBHOOK_SECRET", "0123456789abcdef"),
             // A day is settled soon after its end, and a difference is seen while people still remember.
             reconcile_every: reader.duration("RECONCILE_EVERY", "15m"),
-            temporal: Temporal {
-                address: reader.text("TEMPORAL_ADDRESS", "127.0.0.1:21233"),
-                namespace: reader.text("TEMPORAL_NAMESPACE", "default"),
-            },
+            temporal: Temporal::read(reader),
             // A call that is still under way has had the provider's answer by then, or will not get it.
             follow_after: reader.duration("FOLLOW_AFTER", "5s"),
             // Most shoppers have answered by then, and the provider has told of it.

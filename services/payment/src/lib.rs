@@ -39,7 +39,7 @@ pub mod workflow;
 
 use rpc::process::Fatal;
 
-pub use crate::config::{Config, Temporal};
+pub use crate::config::Config;
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 

@@ -16,7 +16,7 @@ use crate::{
     workflow::{self, Steps},
 };
 
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: u32 = 8;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use ids::OrderId;
 use rpc::process::Fatal;
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
-use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use temporal::Temporal;
+use temporalio_client::Client;
+use temporalio_sdk::WorkerOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,11 +32,10 @@ use starter::Errands;
 pub(crate) use starter::{Handover, Starter};
 pub use steps::{Standing, Step, Steps};
 
-use crate::{config::Temporal, domain::Intent};
+use crate::domain::Intent;
 
 /// Where the workflows of this service wait for a worker.
 pub const TASK_QUEUE: &str = "payment";
-const RECONNECT: Duration = Duration::from_millis(500);
 /// Before a worker that stopped is made anew: what stopped it may still be there.
 const REST: Duration = Duration::from_secs(2);
 
@@ -96,12 +96,12 @@ impl Workflows {
     /// # Errors
     /// When the address, the namespace or the workflows themselves are wrong.
     pub(crate) async fn run(mut self, temporal: Temporal, steps: Steps, shutdown: CancellationToken) -> Result<(), Fatal> {
-        while let Some(client) = shutdown.run_until_cancelled(connect(&temporal)).await.transpose()? {
+        while let Some(client) = shutdown.run_until_cancelled(temporal.connect("payment")).await.transpose()? {
             let options = worker(steps.clone())?;
             self.client.send_replace(Some(client.clone()));
             let stopped = CancellationToken::new();
             let working = async {
-                let worked = work(client.clone(), options, shutdown.clone()).await;
+                let worked = temporal::work(client.clone(), options, shutdown.clone()).await;
                 stopped.cancel();
                 worked
             };
@@ -116,29 +116,6 @@ impl Workflows {
     }
 }
 
-/// Connects to Temporal, however long it takes to be there.
-///
-/// # Errors
-/// When the address or the namespace cannot be one.
-pub async fn connect(temporal: &Temporal) -> Result<Client, Fatal> {
-    let target: url::Url = format!("http://{}", temporal.address).parse()?;
-    let mut is_known_to_be_away = false;
-    loop {
-        let options = ConnectionOptions::new(target.clone())
-            .identity("payment")
-            .connect_timeout(Duration::from_secs(2))
-            .dns_load_balancing(None)
-            .build();
-        match Connection::connect(options).await {
-            Ok(connection) => return Ok(Client::new(connection, ClientOptions::new(temporal.namespace.clone()).build())?),
-            Err(error) if is_known_to_be_away => tracing::debug!(%error, "temporal is still away"),
-            Err(error) => tracing::info!(%error, "temporal is not there yet; what calls leave open waits for it"),
-        }
-        is_known_to_be_away = true;
-        tokio::time::sleep(RECONNECT).await;
-    }
-}
-
 /// A worker with all workflows and these steps.
 ///
 /// # Errors
@@ -149,28 +126,4 @@ pub fn worker(steps: Steps) -> Result<WorkerOptions, Fatal> {
         .register_workflow::<PaymentRefund>()?
         .register_workflow::<PaymentReversal>()?;
     Ok(options.register_activities(steps).build())
-}
-
-/// Runs a worker on a thread of its own until `shutdown`: workflows are not `Send`.
-///
-/// # Errors
-/// When it stops by itself.
-pub async fn work(client: Client, options: WorkerOptions, shutdown: CancellationToken) -> Result<(), Fatal> {
-    let handle = tokio::runtime::Handle::current();
-    let run = move || -> Result<(), Fatal> {
-        let _in_runtime = handle.enter();
-        let runtime = Runtime::from_current_tokio(Default::default())?;
-        let mut worker = Worker::new(&runtime, client, options)?;
-        let stop = worker.shutdown_handle();
-        handle.spawn({
-            let shutdown = shutdown.clone();
-            async move {
-                shutdown.cancelled().await;
-                stop();
-            }
-        });
-        handle.block_on(worker.run())?;
-        if shutdown.is_cancelled() { Ok(()) } else { Err("the temporal worker stopped by itself".into()) }
-    };
-    tokio::task::spawn_blocking(run).await?
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use ids::OrderId;
@@ -11,15 +12,24 @@ use temporalio_client::{
     Client, WorkflowIdReusePolicy, WorkflowSignalOptions, WorkflowStartOptions,
     errors::{WorkflowInteractionError, WorkflowStartError},
 };
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::Instant,
+};
 
 use super::{OrderReturn, OrderSaga, SagaInput, TASK_QUEUE};
-use crate::store::sagas;
+use crate::store::{Pressure, sagas};
 
 /// Errands that wait for their turn; more are left to the sweeper.
 const WAITING: usize = 10_000;
 /// Errands under way at once.
-const CONCURRENT: usize = 64;
+const CONCURRENT: usize = 32;
+/// While orders come faster than they can be stored, a workflow is started only this often: whoever waits for an answer goes first.
+const YIELD: Duration = Duration::from_millis(250);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// Starts are noted together, so often.
+const NOTE_EVERY: Duration = Duration::from_millis(100);
 
 /// What is to be done at Temporal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,24 +111,61 @@ impl Starter {
 
 impl Errands {
     /// Does errands as they come.
-    pub(super) async fn run(mut self, client: Client, pool: PgPool) {
+    pub(super) async fn run(mut self, client: Client, pool: PgPool, pressure: Pressure) {
         let turns = Arc::new(Semaphore::new(CONCURRENT));
-        while let Some((errand, traceparent)) = self.queue.recv().await {
-            let turn = turns.clone().acquire_owned().await;
-            let (client, pool, pending) = (client.clone(), pool.clone(), self.pending.clone());
-            tokio::spawn(async move {
-                let _turn = turn;
-                let done = match errand {
-                    Errand::Start(id) => start(&client, &pool, id, traceparent).await,
-                    Errand::StartReturn(id) => start_return(&client, &pool, id, traceparent).await,
-                    Errand::TellCancelled(id) => tell_cancelled(&client, id).await,
-                };
-                if let Err(error) = done {
-                    tracing::warn!(?errand, error, "not done at temporal; the sweeper or the workflow's next step makes up for it");
+        let (started, starts) = mpsc::channel(WAITING);
+        let note = note(starts, pool.clone(), self.pending.clone());
+        let work = async {
+            let started = started;
+            while let Some((errand, traceparent)) = self.queue.recv().await {
+                if matches!(errand, Errand::Start(_)) {
+                    yield_to_orders(&pressure).await;
                 }
-                pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&errand);
-            });
+                let turn = turns.clone().acquire_owned().await;
+                let (client, pool, pending, started) = (client.clone(), pool.clone(), self.pending.clone(), started.clone());
+                tokio::spawn(async move {
+                    let _turn = turn;
+                    let done = match errand {
+                        Errand::Start(id) => match start(&client, id, traceparent).await {
+                            // It is pending until it is noted, so that the sweeper does not send it again.
+                            Ok(()) if started.send(id).await.is_ok() => return,
+                            done => done,
+                        },
+                        Errand::StartReturn(id) => start_return(&client, &pool, id, traceparent).await,
+                        Errand::TellCancelled(id) => tell_cancelled(&client, id).await,
+                    };
+                    if let Err(error) = done {
+                        tracing::warn!(?errand, error, "not done at temporal; the sweeper or the workflow's next step makes up for it");
+                    }
+                    pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&errand);
+                });
+            }
+        };
+        tokio::join!(work, note);
+    }
+}
+
+/// Sagas are nobody's answer, so they wait while orders come in; not for ever, or no order would end while the flood lasts.
+async fn yield_to_orders(pressure: &Pressure) {
+    let end = Instant::now() + YIELD;
+    while pressure.is_high() && Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Notes the workflows that were started, many in one commit. One that is not noted is started again, which is no harm.
+async fn note(mut starts: mpsc::Receiver<OrderId>, pool: PgPool, pending: Pending) {
+    let mut ids = Vec::new();
+    while starts.recv_many(&mut ids, WAITING).await > 0 {
+        if let Err(error) = sagas::mark_started(&pool, &ids).await {
+            tracing::warn!(%error, workflows = ids.len(), "not noted as started; the sweeper makes up for it");
         }
+        {
+            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.retain(|errand| !matches!(errand, Errand::Start(id) if ids.contains(id)));
+            ids.clear();
+        }
+        tokio::time::sleep(NOTE_EVERY).await;
     }
 }
 
@@ -134,17 +181,16 @@ fn options(workflow_id: String) -> WorkflowStartOptions {
         .build()
 }
 
-/// Starts the order's workflow unless it runs or has succeeded, then notes it.
-async fn start(client: &Client, pool: &PgPool, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
+/// Starts the order's workflow unless it runs or has succeeded.
+async fn start(client: &Client, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
     let input = SagaInput { order_id: id.to_string(), traceparent };
     match client.start_workflow(OrderSaga::run, input, options(id.to_string())).await {
-        Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => {}
-        Err(error) => return Err(error.to_string()),
+        Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
-    sagas::mark_started(pool, id).await.map_err(|error| error.to_string())
 }
 
-/// The same for its return.
+/// The same for its return, which is noted at once.
 async fn start_return(client: &Client, pool: &PgPool, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
     let input = SagaInput { order_id: id.to_string(), traceparent };
     match client.start_workflow(OrderReturn::run, input, options(return_id(id))).await {

@@ -10,7 +10,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use futures::future::join_all;
@@ -33,6 +37,9 @@ use crate::{
 const TURNS: usize = 4;
 /// Most orders of a batch.
 const MOST: usize = 128;
+/// A batch of so many shows that orders come faster than they can be stored one by one, for so many milliseconds.
+const MANY: usize = 8;
+const LASTS: u64 = 200;
 
 /// How long a batch waits for a key that another transaction holds, and how long an order that is alone does, as
 /// [`store::idempotency::claim_in`] has it.
@@ -99,19 +106,29 @@ pub(crate) struct Placer {
     home: Region,
     waiting: Arc<Mutex<Vec<Waiting>>>,
     turns: Arc<Semaphore>,
+    pressure: Pressure,
 }
 
 impl Placer {
     /// A placer of orders that are owned by `home`.
     pub(crate) fn new(pool: PgPool, home: Region) -> Self {
-        Self { pool, home, waiting: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)) }
+        Self { pool, home, waiting: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)), pressure: Pressure::none() }
+    }
+
+    /// For those whose work can wait while orders come in.
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.pressure.clone()
     }
 
     /// Accepts an order, or finds the one that this key made before.
     pub(crate) async fn place(&self, request: Request) -> Result<Placed, Error> {
         let (scope, key) = (format!("place/{}", request.session), request.key.to_string());
         let hash = request_hash(&request);
-        let order = domain::place(OrderId::from_uuid(Uuid::now_v7()), self.home, request)?;
+        let order = match domain::place(OrderId::from_uuid(Uuid::now_v7()), self.home, request) {
+            Ok(order) => order,
+            // What cannot be ordered now may have been then: the first order of a cart has emptied it.
+            Err(refusal) => return self.replay(&scope, &key, &hash).await?.ok_or(Error::Refused(refusal)),
+        };
         let asked = Asked { scope, key, hash, order, traceparent: telemetry::current_traceparent() };
         let (answer, mut answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { asked, answer });
@@ -152,13 +169,15 @@ impl Placer {
             return batch;
         }
         metrics::batch(batch.len());
+        self.pressure.note(batch.len());
         let asked: Vec<&Asked> = batch.iter().map(|one| &one.asked).collect();
         match accept(&self.pool, self.home, &asked).await {
             Ok(accepted) => {
                 let one = async |Waiting { asked, answer }: Waiting| {
                     let placed = match accepted.get(&asked.order.id.as_uuid()) {
                         Some(&placed_at) => Ok(Placed::New(Box::new(Stored { order: asked.order, placed_at }))),
-                        None => self.replay(&asked).await,
+                        // No key any more: it went between the two statements, since keys are kept for a day only.
+                        None => self.replay(&asked.scope, &asked.key, &asked.hash).await.and_then(|placed| placed.ok_or(Error::KeyBusy)),
                     };
                     let _ = answer.send(placed);
                 };
@@ -173,21 +192,51 @@ impl Placer {
         Vec::new()
     }
 
-    /// What the key was answered with before.
-    async fn replay(&self, asked: &Asked) -> Result<Placed, Error> {
+    /// What the key was answered with before; `None` when it is new.
+    async fn replay(&self, scope: &str, key: &str, request_hash: &[u8]) -> Result<Option<Placed>, Error> {
         let found: Option<(Vec<u8>, Option<Vec<u8>>)> =
             sqlx::query_as("SELECT request_hash, response FROM idempotency_keys WHERE scope = $1 AND key = $2")
-                .bind(&asked.scope)
-                .bind(&asked.key)
+                .bind(scope)
+                .bind(key)
                 .fetch_optional(&self.pool)
                 .await?;
-        // It went between the two statements: keys are kept for a day only.
-        let (hash, response) = found.ok_or(Error::KeyBusy)?;
-        if hash != asked.hash {
+        let Some((hash, response)) = found else { return Ok(None) };
+        if hash != request_hash {
             return Err(Error::KeyReused);
         }
         let id = response.and_then(|answer| Uuid::from_slice(&answer).ok());
-        id.map(|id| Placed::Replayed(OrderId::from_uuid(id))).ok_or_else(|| Error::Malformed("the stored answer is no order id".to_owned()))
+        id.map(|id| Some(Placed::Replayed(OrderId::from_uuid(id))))
+            .ok_or_else(|| Error::Malformed("the stored answer is no order id".to_owned()))
+    }
+}
+
+/// Whether more orders come than can be stored at once. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Pressure {
+    since: Instant,
+    /// Milliseconds after `since`.
+    until: Arc<AtomicU64>,
+}
+
+impl Pressure {
+    fn none() -> Self {
+        Self { since: Instant::now(), until: Arc::default() }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes that so many orders came at once.
+    fn note(&self, orders: usize) {
+        if orders >= MANY {
+            self.until.store(self.now() + LASTS, Ordering::Relaxed);
+        }
+    }
+
+    /// True while orders come many at a time.
+    pub(crate) fn is_high(&self) -> bool {
+        self.now() < self.until.load(Ordering::Relaxed)
     }
 }
 

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// Notes that the order's workflow was started.
-pub(crate) async fn mark_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
-    sqlx::query("INSERT INTO sagas (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
-        .bind(id.as_uuid())
+/// Notes that the orders' workflows were started. Each order stands there once.
+pub(crate) async fn mark_started(pool: &PgPool, ids: &[OrderId]) -> Result<(), Error> {
+    sqlx::query("INSERT INTO sagas (order_id) SELECT unnest($1::uuid[]) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
+        .bind(ids.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
         .execute(pool)
         .await?;
     Ok(())

@@ -53,6 +53,8 @@ impl Market {
             ("DATABASE_URL", money.expose()),
             ("KAFKA_BOOTSTRAP_SERVERS", &nowhere),
             ("PSP_ADDR", &psp_address),
+            // The workflows of payment are not the subject here.
+            ("TEMPORAL_ADDRESS", &nowhere),
             ("PSP_WEBHOOK_SECRET", SECRET),
         ];
         let payment = Running::migrated(&sibling("payment"), &env).await;

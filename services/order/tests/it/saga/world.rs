@@ -4,11 +4,9 @@ use std::{ops::Deref, thread, time::Duration};
 
 use config::Secret;
 use ids::OrderId;
-use order::{
-    Temporal,
-    saga::{self, OrderReturn, OrderSaga, SagaInput, Steps, TASK_QUEUE},
-};
+use order::saga::{self, OrderReturn, OrderSaga, SagaInput, Steps, TASK_QUEUE};
 use proto::order::v1::Order;
+use temporal::Temporal;
 use temporalio_client::{
     Client, UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowGetResultOptions, WorkflowHandle, WorkflowHistory, WorkflowSignalOptions,
     WorkflowStartOptions,
@@ -40,7 +38,7 @@ impl Sagas {
     pub(super) async fn new(step_up: &str) -> Self {
         let market = Market::without_sagas(step_up).await;
         let at = Temporal { address: market.temporal.address(), namespace: "default".to_owned() };
-        let client = saga::connect(&at).await.expect("a sound address");
+        let client = at.connect("order").await.expect("a sound address");
         let faults = Faults::default();
         let shutdown = CancellationToken::new();
         let work = work(
@@ -106,6 +104,6 @@ async fn work(temporal: Temporal, database: Secret, [inventory, payment]: [Strin
     let pool = store::connect(&database, 8).expect("a database URL");
     let mut options = saga::worker(Steps::new(pool, channel(inventory), channel(payment))).expect("each workflow is registered once");
     options.activity_inbound_interceptor(faults);
-    let client = saga::connect(&temporal).await.expect("a sound address");
-    saga::work(client, options, shutdown).await.expect("the worker ends when it is told");
+    let client = temporal.connect("order").await.expect("a sound address");
+    ::temporal::work(client, options, shutdown).await.expect("the worker ends when it is told");
 }

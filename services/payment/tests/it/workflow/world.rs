@@ -5,10 +5,10 @@ use std::{ops::Deref, thread, time::Duration};
 use config::Secret;
 use ids::{OrderId, Region};
 use payment::{
-    Temporal,
     domain::Intent,
     workflow::{self, PaymentCharge, PaymentRefund, PaymentReversal, Step, Steps, TASK_QUEUE},
 };
+use temporal::Temporal;
 use temporalio_client::{
     Client, UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowGetResultOptions, WorkflowHandle, WorkflowHistory, WorkflowIdReusePolicy,
     WorkflowStartOptions, errors::WorkflowStartError,
@@ -49,7 +49,7 @@ impl Workflows {
     pub(super) async fn new() -> Self {
         let (world, temporal) = (World::with_step_up_delay("300ms").await, testkit::Temporal::start().await);
         let at = Temporal { address: temporal.address(), namespace: "default".to_owned() };
-        let client = workflow::connect(&at).await.expect("a sound address");
+        let client = at.connect("payment").await.expect("a sound address");
         let (faults, shutdown) = (Faults::default(), CancellationToken::new());
         let service = world.service.lock().await.address();
         let work = work(at, world.database.clone(), [world.psp_address.clone(), service], faults.clone(), shutdown.clone());
@@ -99,6 +99,6 @@ async fn work(temporal: Temporal, database: Secret, [psp, service]: [String; 2],
     let steps = Steps::new(pool, psp.parse().expect("a URL"), webhooks, Region::Eu).expect("an HTTP client");
     let mut options = workflow::worker(steps).expect("each workflow is registered once");
     options.activity_inbound_interceptor(faults);
-    let client = workflow::connect(&temporal).await.expect("a sound address");
-    workflow::work(client, options, shutdown).await.expect("the worker ends when it is told");
+    let client = temporal.connect("payment").await.expect("a sound address");
+    ::temporal::work(client, options, shutdown).await.expect("the worker ends when it is told");
 }

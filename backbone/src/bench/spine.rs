@@ -15,7 +15,7 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use ids::Region;
 
 pub use self::serve::serve;
@@ -39,8 +39,10 @@ const BACKLOG: u32 = 250_000;
 const PER_TRANSACTION: u32 = 10;
 /// Longest time until the last event must have come.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A writer that starts an event later than this has not kept its pace, and the run is void.
-const LATE: Duration = Duration::from_millis(50);
+/// When more than one event in a hundred is begun later than this the writer has not kept its pace, and the part is void.
+const LATE: Duration = Duration::from_millis(10);
+/// How often a part that was void is done again.
+const TRIES: usize = 5;
 
 /// One side's figures, once a round.
 #[derive(Debug, Default)]
@@ -65,7 +67,7 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     let [mut relay, mut engine] = sides;
     for round in 1..=rounds {
         for (reader, figures) in [(&mut relay, &mut ours), (&mut engine, &mut theirs)] {
-            bench.pace(reader, figures).await.with_context(|| format!("{} at a steady pace", reader.name))?;
+            bench.keep_pace(reader, figures).await.with_context(|| format!("{} at a steady pace", reader.name))?;
             bench.backlog(reader, figures).await.with_context(|| format!("{} with a backlog", reader.name))?;
             problem(format_args!("round {round}: {}", figures.last(reader.name)));
         }
@@ -127,7 +129,20 @@ impl Bench {
         self.runs
     }
 
-    async fn pace(&mut self, reader: &mut Reader, figures: &mut Figures) -> Result<()> {
+    async fn keep_pace(&mut self, reader: &mut Reader, figures: &mut Figures) -> Result<()> {
+        for _ in 0..TRIES {
+            let late = self.pace(reader, figures).await?;
+            if late < LATE {
+                return Ok(());
+            }
+            problem(format_args!("void, and done again: the writer was {late:.0?} behind its pace (99th percentile)"));
+            figures.forget_pace();
+        }
+        bail!("the writer does not keep its pace on this machine")
+    }
+
+    /// How late the writer was, at the 99th percentile.
+    async fn pace(&mut self, reader: &mut Reader, figures: &mut Figures) -> Result<Duration> {
         self.outbox.empty(reader.slot).await?;
         reader.start().await?;
         let first = self.next_run(1);
@@ -141,17 +156,16 @@ impl Bench {
         figures.pace_cpu.push((reader.cpu_seconds()? - used) / f64::from(WARM + COUNTED) * 1e3);
         reader.stop().await?;
 
-        let (mut latencies, mut intended, mut late) = (Latencies::default(), Latencies::default(), Duration::ZERO);
+        let [mut latencies, mut intended, mut late] = <[Latencies; 3]>::default();
         for (written, seen) in written.iter().zip(&seen).skip(WARM as usize) {
-            late = late.max(written.started.duration_since(written.intended));
+            late.extend([written.started.duration_since(written.intended)]);
             latencies.extend([seen.saturating_duration_since(written.committed)]);
             intended.extend([seen.duration_since(written.intended)]);
         }
-        ensure!(late < LATE, "the run is void: the writer was {late:.0?} behind its pace");
         figures.p50.push(latencies.ms(0.5));
         figures.p99.push(latencies.ms(0.99));
         figures.intended_p99.push(intended.ms(0.99));
-        Ok(())
+        Ok(Duration::from_secs_f64(late.ms(0.99) / 1e3))
     }
 
     async fn backlog(&mut self, reader: &mut Reader, figures: &mut Figures) -> Result<()> {
@@ -179,6 +193,12 @@ fn rate(seen: &[Instant]) -> f64 {
 }
 
 impl Figures {
+    fn forget_pace(&mut self) {
+        for figures in [&mut self.p50, &mut self.p99, &mut self.intended_p99, &mut self.pace_cpu] {
+            figures.pop();
+        }
+    }
+
     fn last(&self, name: &str) -> String {
         let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
         format!(

@@ -88,12 +88,12 @@ impl Outbox {
         let mut superuser = self.superuser.lock().await;
         let fill = format!(
             "DO $$ BEGIN
-                 FOR first IN 0..{events} - 1 BY {batch} LOOP
+                 FOR low IN 0..{events} - 1 BY {batch} LOOP
                      INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
                      SELECT uuidv7(), '{TOPIC}', md5((n % {KEYS})::text)::uuid::text, 'order.placed',
                             int4send({run_}) || int4send(n) || decode(repeat('5a', {PAYLOAD} - 8), 'hex'),
                             '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-                     FROM generate_series(first, first + {batch} - 1) AS n;
+                     FROM generate_series(low, low + {batch} - 1) AS n;
                      COMMIT;
                  END LOOP;
              END $$"

@@ -25,6 +25,6 @@ pub(super) fn launch(context: &Context, part: &Part) -> Launch {
     launch = launch.args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=off"]);
     launch = launch.args(["--db-filename".to_owned(), database]);
     // Go gives memory back late by default; the server is idle most of the time.
-    launch.env.insert("GOGC".to_owned(), "50".to_owned());
+    launch.env.insert("GOGC".to_owned(), "100".to_owned());
     launch
 }

@@ -16,7 +16,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
-    producer::FutureProducer,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -84,13 +83,12 @@ impl<S: Sink> Consumer<S> {
         let (revoked, rebalances) = unbounded_channel();
         let config = client::consumer(&self.bootstrap, self.group, member);
         let client: Client = config.create_with_context(Rebalances(revoked))?;
-        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
         client.subscribe(self.topics)?;
         let (signal, signals) = unbounded_channel();
         let dispatch = Dispatch {
             client: Arc::new(client),
             sink: Arc::new(self.sink),
-            letters: Arc::new(Letters { producer, group: self.group }),
+            letters: Arc::new(Letters::new(self.bootstrap, self.group)),
             lanes: HashMap::new(),
             signal,
         };

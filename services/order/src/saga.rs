@@ -4,6 +4,7 @@
 //! workflows later.
 
 mod calls;
+mod flow;
 mod order;
 mod returning;
 mod starter;
@@ -17,6 +18,7 @@ use temporalio_sdk::WorkerOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use flow::Flow;
 pub use order::OrderSaga;
 pub use returning::OrderReturn;
 use starter::Errands;
@@ -53,11 +55,13 @@ impl Sagas {
         pressure: Pressure,
         shutdown: CancellationToken,
     ) -> Result<(), Fatal> {
+        let flow = Flow::default();
+        let steps = steps.telling(flow.clone());
         let Some(client) = shutdown.run_until_cancelled(temporal.connect("order")).await.transpose()? else { return Ok(()) };
         self.client.send_replace(Some(client.clone()));
         tokio::select! {
             result = temporal::work(client.clone(), worker(steps)?, shutdown.clone()) => result,
-            () = self.errands.run(client, pool, pressure) => Ok(()),
+            () = self.errands.run(client, pool, pressure, flow) => Ok(()),
         }
     }
 }

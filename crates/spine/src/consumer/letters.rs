@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use rdkafka::{
+    error::KafkaError,
     message::Header,
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
 
-use crate::{delivery::Received, topics};
+use tokio::sync::OnceCell;
+
+use crate::{client, delivery::Received, topics};
 
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -32,11 +35,21 @@ pub(crate) mod header {
 
 /// Sends dead letters.
 pub(super) struct Letters {
-    pub(super) producer: FutureProducer,
+    bootstrap: String,
     pub(super) group: &'static str,
+    /// Made for the first letter: most consumers never send one, and a producer has threads and a connection of its own.
+    producer: OnceCell<FutureProducer>,
 }
 
 impl Letters {
+    pub(super) fn new(bootstrap: String, group: &'static str) -> Self {
+        Self { bootstrap, group, producer: OnceCell::new() }
+    }
+
+    async fn producer(&self) -> Result<&FutureProducer, KafkaError> {
+        self.producer.get_or_try_init(async || client::producer(&self.bootstrap).create()).await
+    }
+
     /// Puts `received` to the dead letters. Tried until Kafka takes it: a message is never dropped.
     pub(super) async fn send(&self, received: &Received, cause: &str, attempts: u32) {
         let topic = topics::dead_letters_of(&received.topic);
@@ -52,9 +65,13 @@ impl Letters {
             let headers =
                 added.iter().fold(received.own_headers(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
             let record = FutureRecord::to(&topic).key(&received.key[..]).payload(&received.payload[..]).headers(headers);
-            match self.producer.send(record, Timeout::Never).await {
+            let sent = match self.producer().await {
+                Ok(producer) => producer.send(record, Timeout::Never).await.map_err(|(error, _)| error),
+                Err(error) => Err(error),
+            };
+            match sent {
                 Ok(_) => return,
-                Err((error, _)) => tracing::warn!(%error, "dead letter will be tried again"),
+                Err(error) => tracing::warn!(%error, "dead letter will be tried again"),
             }
             tokio::time::sleep(RETRY).await;
         }

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{OrderReturn, OrderSaga, SagaInput, TASK_QUEUE};
+use super::{Flow, OrderReturn, OrderSaga, SagaInput, TASK_QUEUE};
 use crate::store::{Pressure, sagas};
 
 /// Errands that wait for their turn; more are left to the sweeper.
@@ -111,25 +111,38 @@ impl Starter {
 
 impl Errands {
     /// Does errands as they come.
-    pub(super) async fn run(mut self, client: Client, pool: PgPool, pressure: Pressure) {
+    pub(super) async fn run(mut self, client: Client, pool: PgPool, pressure: Pressure, flow: Flow) {
         let turns = Arc::new(Semaphore::new(CONCURRENT));
         let (started, starts) = mpsc::channel(WAITING);
         let note = note(starts, pool.clone(), self.pending.clone());
         let work = async {
             let started = started;
             while let Some((errand, traceparent)) = self.queue.recv().await {
-                if matches!(errand, Errand::Start(_)) {
+                if let Errand::Start(id) = errand {
                     yield_to_orders(&pressure).await;
+                    flow.enter(id).await;
                 }
                 let turn = turns.clone().acquire_owned().await;
                 let (client, pool, pending, started) = (client.clone(), pool.clone(), self.pending.clone(), started.clone());
+                let flow = flow.clone();
                 tokio::spawn(async move {
                     let _turn = turn;
                     let done = match errand {
                         Errand::Start(id) => match start(&client, id, traceparent).await {
-                            // It is pending until it is noted, so that the sweeper does not send it again.
-                            Ok(()) if started.send(id).await.is_ok() => return,
-                            done => done,
+                            Ok(is_new) => {
+                                if !is_new {
+                                    flow.leave(id);
+                                }
+                                // It is pending until it is noted, so that the sweeper does not send it again.
+                                match started.send(id).await {
+                                    Ok(()) => return,
+                                    Err(_) => Ok(()),
+                                }
+                            }
+                            Err(error) => {
+                                flow.leave(id);
+                                Err(error)
+                            }
                         },
                         Errand::StartReturn(id) => start_return(&client, &pool, id, traceparent).await,
                         Errand::TellCancelled(id) => tell_cancelled(&client, id).await,
@@ -181,11 +194,12 @@ fn options(workflow_id: String) -> WorkflowStartOptions {
         .build()
 }
 
-/// Starts the order's workflow unless it runs or has succeeded.
-async fn start(client: &Client, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
+/// Starts the order's workflow unless it runs or has succeeded. True when this call did.
+async fn start(client: &Client, id: OrderId, traceparent: Option<String>) -> Result<bool, String> {
     let input = SagaInput { order_id: id.to_string(), traceparent };
     match client.start_workflow(OrderSaga::run, input, options(id.to_string())).await {
-        Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(false),
         Err(error) => Err(error.to_string()),
     }
 }

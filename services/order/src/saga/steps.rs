@@ -22,6 +22,7 @@ use temporalio_sdk::{
 use tonic::Status;
 use tracing::{Instrument as _, Span};
 
+use super::flow::Flow;
 use crate::{
     domain::{Command, Course, Order, Refusal},
     error::Error,
@@ -92,6 +93,7 @@ pub struct Steps {
     pool: PgPool,
     inventory: InventoryServiceClient<rpc::Client>,
     payment: PaymentServiceClient<rpc::Client>,
+    flow: Flow,
 }
 
 fn again(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ActivityError {
@@ -122,7 +124,20 @@ impl Steps {
     /// Steps on the orders of `pool`, with these services.
     #[must_use]
     pub fn new(pool: PgPool, inventory: rpc::Client, payment: rpc::Client) -> Self {
-        Self { pool, inventory: InventoryServiceClient::new(inventory), payment: PaymentServiceClient::new(payment) }
+        Self { pool, inventory: InventoryServiceClient::new(inventory), payment: PaymentServiceClient::new(payment), flow: Flow::default() }
+    }
+
+    /// Steps that tell `flow` which sagas have ended or rest.
+    pub(super) fn telling(self, flow: Flow) -> Self {
+        Self { flow, ..self }
+    }
+
+    /// A saga whose step failed rests until it is tried again.
+    fn told<T>(&self, id: OrderId, result: Result<T, ActivityError>, is_at_rest: impl FnOnce(&T) -> bool) -> Result<T, ActivityError> {
+        if result.as_ref().map_or(true, is_at_rest) {
+            self.flow.leave(id);
+        }
+        result
     }
 
     async fn order(&self, id: OrderId) -> Result<Order, ActivityError> {
@@ -224,12 +239,15 @@ impl Steps {
 impl Steps {
     #[activity]
     pub async fn reserve(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
-        self.reserve_stock(step.id()?).instrument(step.span("reserve")).await
+        let id = step.id()?;
+        self.told(id, self.reserve_stock(id).instrument(step.span("reserve")).await, |_| false)
     }
 
     #[activity]
     pub async fn authorize(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Authorization, ActivityError> {
-        self.authorize_payment(step.id()?).instrument(step.span("authorize")).await
+        let id = step.id()?;
+        let authorized = self.authorize_payment(id).instrument(step.span("authorize")).await;
+        self.told(id, authorized, |authorization| *authorization == Authorization::Waiting)
     }
 
     #[activity]
@@ -239,7 +257,8 @@ impl Steps {
 
     #[activity]
     pub async fn capture(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
-        self.capture_payment(step.id()?).instrument(step.span("capture")).await
+        let id = step.id()?;
+        self.told(id, self.capture_payment(id).instrument(step.span("capture")).await, |_| false)
     }
 
     #[activity]
@@ -249,7 +268,8 @@ impl Steps {
 
     #[activity]
     pub async fn ship(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.apply(step.id()?, Command::Ship).instrument(step.span("ship")).await
+        let id = step.id()?;
+        self.told(id, self.apply(id, Command::Ship).instrument(step.span("ship")).await, |()| true)
     }
 
     #[activity]
@@ -265,7 +285,8 @@ impl Steps {
     #[activity]
     pub async fn cancel(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         let span = step.span("cancel");
-        self.apply(step.id()?, Command::Cancel { reason: step.reason }).instrument(span).await
+        let id = step.id()?;
+        self.told(id, self.apply(id, Command::Cancel { reason: step.reason }).instrument(span).await, |()| true)
     }
 
     #[activity]

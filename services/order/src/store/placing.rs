@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Batches under way at once: enough that one is prepared while another is committed.
-const TURNS: usize = 4;
+const TURNS: usize = 2;
 /// Most orders of a batch.
 const MOST: usize = 128;
 /// A batch of so many shows that orders come faster than they can be stored one by one, for so many milliseconds.

@@ -1,24 +1,31 @@
 //! Reads a slot: rows as they were committed, transaction after transaction.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod reader;
 
-use bytes::{Buf as _, Bytes};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Buf as _;
 use config::Secret;
 use percent_encoding::percent_decode_str;
-use pgwire_replication::{Lsn, ReplicationClient, ReplicationConfig, ReplicationEvent};
+use pgwire_replication::{Lsn, ReplicationConfig};
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
     Error, Slot,
-    pgoutput::{self, Change, Relation, Tuple, Value},
+    pgoutput::{Relation, Tuple, Value},
 };
 
 /// How often the server is told what was confirmed.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
-/// Rows that wait to be taken.
-const BUFFER: usize = 4096;
 /// The server speaks every half `wal_sender_timeout`, of which the default is 60 s.
 const SILENCE: Duration = Duration::from_secs(90);
 /// 2000-01-01, where PostgreSQL's time begins, in microseconds of Unix time.
@@ -93,16 +100,16 @@ pub struct Row {
 }
 
 impl Row {
-    fn bytes(&self, column: &'static str) -> Result<Option<Bytes>, Error> {
+    fn bytes(&self, column: &'static str) -> Result<Option<&[u8]>, Error> {
         let index = self.relation.columns.iter().position(|candidate| candidate.name == column).ok_or(Error::Column(column))?;
         match self.values.get(index) {
-            Some(Value::Binary(bytes)) => Ok(Some(bytes.clone())),
+            Some(Value::Binary(bytes)) => Ok(Some(bytes)),
             Some(Value::Null) => Ok(None),
             Some(Value::Unchanged | Value::Text(_)) | None => Err(Error::Column(column)),
         }
     }
 
-    fn some(&self, column: &'static str) -> Result<Bytes, Error> {
+    fn some(&self, column: &'static str) -> Result<&[u8], Error> {
         self.bytes(column)?.ok_or(Error::Column(column))
     }
 
@@ -110,7 +117,7 @@ impl Row {
     ///
     /// # Errors
     /// [`Error::Column`], as with the others.
-    pub fn bytea(&self, column: &'static str) -> Result<Bytes, Error> {
+    pub fn bytea(&self, column: &'static str) -> Result<&[u8], Error> {
         self.some(column)
     }
 
@@ -118,7 +125,7 @@ impl Row {
     ///
     /// # Errors
     /// [`Error::Column`].
-    pub fn text(&self, column: &'static str) -> Result<String, Error> {
+    pub fn text(&self, column: &'static str) -> Result<&str, Error> {
         self.optional_text(column)?.ok_or(Error::Column(column))
     }
 
@@ -126,8 +133,8 @@ impl Row {
     ///
     /// # Errors
     /// [`Error::Column`].
-    pub fn optional_text(&self, column: &'static str) -> Result<Option<String>, Error> {
-        self.bytes(column)?.map(|bytes| String::from_utf8(bytes.into()).map_err(|_| Error::Column(column))).transpose()
+    pub fn optional_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
+        self.bytes(column)?.map(|bytes| std::str::from_utf8(bytes).map_err(|_| Error::Column(column))).transpose()
     }
 
     /// A `bigint`.
@@ -143,7 +150,7 @@ impl Row {
     /// # Errors
     /// [`Error::Column`].
     pub fn uuid(&self, column: &'static str) -> Result<Uuid, Error> {
-        Uuid::from_slice(&self.some(column)?).map_err(|_| Error::Column(column))
+        Uuid::from_slice(self.some(column)?).map_err(|_| Error::Column(column))
     }
 
     /// A `timestamptz`.
@@ -156,15 +163,11 @@ impl Row {
 }
 
 /// A running stream. Ends when dropped.
+#[derive(Debug)]
 pub struct Stream {
-    client: ReplicationClient,
-    relations: HashMap<u32, Arc<Relation>>,
-}
-
-impl std::fmt::Debug for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stream").field("relations", &self.relations).finish_non_exhaustive()
-    }
+    batches: mpsc::Receiver<Result<Vec<Event>, Error>>,
+    batch: std::vec::IntoIter<Event>,
+    confirmed: Arc<AtomicU64>,
 }
 
 impl Stream {
@@ -178,8 +181,10 @@ impl Stream {
         let mut config = ReplicationConfig::new(host, user, password.expose(), database, &slot.name, publication);
         (config.port, config.binary) = (*port, true);
         (config.status_interval, config.idle_wakeup_interval) = (STATUS_INTERVAL, STATUS_INTERVAL);
-        config.buffer_events = BUFFER;
-        Ok(Self { client: ReplicationClient::connect(config).await?, relations: HashMap::new() })
+        config.buffer_events = reader::MOST;
+        let confirmed = Arc::new(AtomicU64::new(0));
+        let batches = reader::start(config, confirmed.clone()).await?;
+        Ok(Self { batches, batch: Vec::new().into_iter(), confirmed })
     }
 
     /// The next event. Safe to cancel.
@@ -188,33 +193,22 @@ impl Stream {
     /// When the stream has ended for whatever reason: open another one.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            let received = tokio::time::timeout(SILENCE, self.client.recv()).await.map_err(|_| Error::Silent)?;
-            match received?.ok_or(Error::Ended)? {
-                ReplicationEvent::Begin { commit_time_micros, .. } => return Ok(Event::Begin(moment(commit_time_micros))),
-                ReplicationEvent::Commit { end_lsn, commit_time_micros, .. } => {
-                    return Ok(Event::Commit { lsn: end_lsn, at: moment(commit_time_micros) });
-                }
-                ReplicationEvent::KeepAlive { wal_end, server_time_micros, .. } => {
-                    return Ok(Event::Idle { lsn: wal_end, at: moment(server_time_micros) });
-                }
-                ReplicationEvent::XLogData { data, .. } => match pgoutput::decode(data)? {
-                    Change::Relation(relation) => {
-                        self.relations.insert(relation.id, Arc::new(relation));
-                    }
-                    Change::Insert { relation, new } => {
-                        let relation = self.relations.get(&relation).ok_or(Error::UnknownTable(relation))?.clone();
-                        return Ok(Event::Insert(Row { relation, values: new }));
-                    }
-                    Change::Update { .. } | Change::Delete { .. } | Change::Truncate { .. } | Change::Other => {}
-                },
-                ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => {}
+            if let Some(event) = self.batch.next() {
+                return Ok(event);
             }
+            let batch = tokio::time::timeout(SILENCE, self.batches.recv()).await.map_err(|_| Error::Silent)?;
+            self.batch = batch.ok_or(Error::Ended)??.into_iter();
         }
+    }
+
+    /// The next event of those that came together with the last one.
+    pub fn ready(&mut self) -> Option<Event> {
+        self.batch.next()
     }
 
     /// Everything up to `lsn` is safe elsewhere: the server need not give it again, and may throw it away.
     pub fn confirm(&self, lsn: Lsn) {
-        self.client.update_applied_lsn(lsn);
+        self.confirmed.fetch_max(lsn.as_u64(), Ordering::Release);
     }
 }
 

@@ -12,6 +12,7 @@
 mod event;
 mod flight;
 mod lag;
+mod landings;
 
 use std::{
     convert::Infallible,
@@ -20,7 +21,7 @@ use std::{
 
 use cdc::{Event, Slot, Source, Stream};
 use config::Secret;
-use rdkafka::producer::{FutureProducer, Producer as _};
+use rdkafka::producer::Producer as _;
 use sqlx::PgPool;
 use store::outbox::{self, Progress};
 use time::OffsetDateTime;
@@ -30,8 +31,9 @@ use self::{
     event::{Envelope, OutboxRow},
     flight::Flight,
     lag::Lag,
+    landings::Producer,
 };
-use crate::{Error, client};
+use crate::Error;
 
 const RETRY: Duration = Duration::from_millis(500);
 /// How often progress is noted and lag is looked at.
@@ -107,7 +109,7 @@ impl Outbox {
     async fn session(&self, source: &Source) -> Result<Infallible, Error> {
         let names = in_time(self.names(source)).await?;
         in_time(self.wait_for_turn(&names)).await?;
-        let producer: FutureProducer = client::producer(&self.bootstrap).create()?;
+        let producer = landings::producer(&self.bootstrap)?;
         if in_time(Box::pin(self.is_interrupted(&names))).await? {
             self.catch_up(&producer).await?;
         }
@@ -147,7 +149,7 @@ impl Outbox {
     }
 
     /// Publishes from the table all that was not confirmed. By id, so that each key's order holds; what the new slot gives again is a repeat.
-    async fn catch_up(&self, producer: &FutureProducer) -> Result<(), Error> {
+    async fn catch_up(&self, producer: &Producer) -> Result<(), Error> {
         let progress = in_time(async { Ok(outbox::progress(&self.pool).await?) }).await?;
         let since = progress.confirmed_at.checked_sub(LONGEST_TRANSACTION).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let (mut last, mut confirmed_at, mut count) = (0, progress.confirmed_at, 0_usize);
@@ -161,11 +163,12 @@ impl Outbox {
             (last, confirmed_at) = (row.id, confirmed_at.max(row.created_at));
             count += rows.len();
             let mut flight = Flight::new(self, producer);
-            for row in rows {
-                flight.send(Envelope::from(row))?;
+            for row in &rows {
+                flight.send(&Envelope::from(row))?;
             }
             while flight.is_under_way() {
                 flight.land().await?;
+                flight.set_aside().await?;
             }
             flight.set_aside().await?;
         }
@@ -179,7 +182,7 @@ impl Outbox {
         in_time(async { Ok(outbox::set_progress(&self.pool, Progress { confirmed_at, is_interrupted: false }).await?) }).await
     }
 
-    async fn follow(&self, mut stream: Stream, producer: &FutureProducer, names: &Names) -> Result<Infallible, Error> {
+    async fn follow(&self, mut stream: Stream, producer: &Producer, names: &Names) -> Result<Infallible, Error> {
         let mut flight = Flight::new(self, producer);
         let mut committed_at = OffsetDateTime::UNIX_EPOCH;
         let mut noted = OffsetDateTime::UNIX_EPOCH;
@@ -196,18 +199,25 @@ impl Outbox {
                         stream.confirm(lsn);
                     }
                 }
-                event = stream.next(), if flight.has_room() => match event? {
-                    Event::Begin(at) => committed_at = at,
-                    Event::Insert(row) => flight.send(Envelope::read(&row, committed_at)?)?,
-                    Event::Commit { lsn, at } => flight.mark(lsn, at),
-                    Event::Idle { lsn, at } => {
-                        // Other tables' changes: without this the slot would keep them.
-                        if !flight.is_under_way() {
-                            stream.confirm(lsn);
-                            flight.confirmed_at = at;
+                event = stream.next(), if flight.has_room() => {
+                    let mut event = Some(event?);
+                    // What came with it goes along, so that a wait is paid for once and not for each row.
+                    while let Some(one) = event {
+                        match one {
+                            Event::Begin(at) => committed_at = at,
+                            Event::Insert(row) => flight.send(&Envelope::read(&row, committed_at)?)?,
+                            Event::Commit { lsn, at } => flight.mark(lsn, at),
+                            Event::Idle { lsn, at } => {
+                                // Other tables' changes: without this the slot would keep them.
+                                if !flight.is_under_way() {
+                                    stream.confirm(lsn);
+                                    flight.confirmed_at = at;
+                                }
+                            }
                         }
+                        event = if flight.has_room() { stream.ready() } else { None };
                     }
-                },
+                }
                 _ = ticks.tick() => {
                     flight.tell_lag();
                     // While nothing happens the position moves only by the server's own words, which are no news worth a write each second.

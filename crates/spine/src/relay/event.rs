@@ -1,6 +1,5 @@
 //! An outbox row on its way, with its `CloudEvents` headers.
 
-use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use sqlx::FromRow;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -21,28 +20,36 @@ pub(super) struct OutboxRow {
 
 /// An event to be published.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(super) struct Envelope<'a> {
     pub(super) event_id: Uuid,
-    pub(super) topic: String,
-    pub(super) key: String,
-    pub(super) payload: Bytes,
+    pub(super) topic: &'a str,
+    pub(super) key: &'a str,
+    pub(super) payload: &'a [u8],
     /// When it was committed, or, read from the table, when its transaction began.
     pub(super) committed_at: OffsetDateTime,
-    kind: String,
-    traceparent: Option<String>,
+    kind: &'a str,
+    traceparent: Option<&'a str>,
     created_at: OffsetDateTime,
 }
 
-impl From<OutboxRow> for Envelope {
-    fn from(row: OutboxRow) -> Self {
-        let OutboxRow { id: _, event_id, topic, key, kind, payload, traceparent, created_at } = row;
-        Self { event_id, topic, key, payload: payload.into(), committed_at: created_at, kind, traceparent, created_at }
+impl<'a> From<&'a OutboxRow> for Envelope<'a> {
+    fn from(row: &'a OutboxRow) -> Self {
+        Self {
+            event_id: row.event_id,
+            topic: &row.topic,
+            key: &row.key,
+            payload: &row.payload,
+            committed_at: row.created_at,
+            kind: &row.kind,
+            traceparent: row.traceparent.as_deref(),
+            created_at: row.created_at,
+        }
     }
 }
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// From a row as the WAL has it.
-    pub(super) fn read(row: &cdc::Row, committed_at: OffsetDateTime) -> Result<Self, cdc::Error> {
+    pub(super) fn read(row: &'a cdc::Row, committed_at: OffsetDateTime) -> Result<Self, cdc::Error> {
         Ok(Self {
             event_id: row.uuid("event_id")?,
             topic: row.text("topic")?,
@@ -57,18 +64,19 @@ impl Envelope {
 
     /// `CloudEvents` 1.0, Kafka protocol binding, binary mode.
     pub(super) fn headers(&self, source: &str) -> OwnedHeaders {
-        let id = self.event_id.to_string();
+        let mut id = Uuid::encode_buffer();
+        let id: &str = self.event_id.hyphenated().encode_lower(&mut id);
         let time = self.created_at.format(&Rfc3339).unwrap_or_default();
         let pairs = [
             ("ce_specversion", "1.0"),
-            ("ce_id", &id),
+            ("ce_id", id),
             ("ce_source", source),
-            ("ce_type", &self.kind),
-            ("ce_subject", &self.key),
+            ("ce_type", self.kind),
+            ("ce_subject", self.key),
             ("ce_time", &time),
             ("content-type", "application/protobuf"),
         ];
-        let traceparent = self.traceparent.as_deref().map(|traceparent| ("traceparent", traceparent));
+        let traceparent = self.traceparent.map(|traceparent| ("traceparent", traceparent));
         let headers = OwnedHeaders::new_with_capacity(pairs.len() + 1);
         pairs.into_iter().chain(traceparent).fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
     }

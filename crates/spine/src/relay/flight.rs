@@ -3,14 +3,20 @@
 use std::collections::VecDeque;
 
 use cdc::Lsn;
+use metrics::{Counter, Histogram};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord},
+    producer::{BaseRecord, Producer as _},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Outbox, event::Envelope, in_time};
+use super::{
+    Outbox,
+    event::Envelope,
+    in_time,
+    landings::{Landing, Producer, Refusal},
+};
 use crate::Error;
 
 /// Most events under way; the stream is not read while there are as many, and the WAL waits in the database.
@@ -20,36 +26,52 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 enum Item {
     /// An event.
-    Event { event_id: Uuid, topic: String, key: String, bytes: usize, committed_at: OffsetDateTime, delivery: DeliveryFuture },
+    Event { event_id: Uuid, bytes: usize, committed_at: OffsetDateTime, state: State },
     /// The end of a transaction: once all before it has landed, this position is confirmed.
     Mark { lsn: Lsn, at: OffsetDateTime },
 }
 
-/// An event that Kafka will never take.
-struct Refused {
-    event_id: Uuid,
-    topic: String,
-    key: String,
-    error: KafkaError,
+enum State {
+    Flying,
+    Landed,
+    /// Kafka will never take it.
+    Refused(Box<Refusal>),
 }
 
 /// Events under way.
 pub(super) struct Flight<'a> {
     outbox: &'a Outbox,
-    producer: &'a FutureProducer,
+    producer: &'a Producer,
     items: VecDeque<Item>,
+    /// The number of the oldest item; those behind it count on.
+    first: usize,
     bytes: usize,
-    refused: Vec<Refused>,
+    refused: Vec<(Uuid, Box<Refusal>)>,
+    /// Empty between two looks, kept for its room.
+    landed: Vec<Landing>,
     /// All that was committed up to here has landed.
     pub(super) confirmed_at: OffsetDateTime,
     /// Something has, since the owner last looked.
     pub(super) has_landed: bool,
+    seconds: Histogram,
+    events: Counter,
 }
 
 impl<'a> Flight<'a> {
-    pub(super) fn new(outbox: &'a Outbox, producer: &'a FutureProducer) -> Self {
-        let (items, refused) = (VecDeque::new(), Vec::new());
-        Self { outbox, producer, items, bytes: 0, refused, confirmed_at: OffsetDateTime::UNIX_EPOCH, has_landed: false }
+    pub(super) fn new(outbox: &'a Outbox, producer: &'a Producer) -> Self {
+        Self {
+            outbox,
+            producer,
+            items: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            refused: Vec::new(),
+            landed: Vec::new(),
+            confirmed_at: OffsetDateTime::UNIX_EPOCH,
+            has_landed: false,
+            seconds: metrics::histogram!("market_outbox_publish_seconds"),
+            events: metrics::counter!("market_outbox_events_total"),
+        }
     }
 
     pub(super) fn is_under_way(&self) -> bool {
@@ -61,18 +83,20 @@ impl<'a> Flight<'a> {
     }
 
     /// Hands `event` to the client. On one idempotent producer the order holds within each partition, also through its own retries.
-    pub(super) fn send(&mut self, event: Envelope) -> Result<(), Error> {
+    pub(super) fn send(&mut self, event: &Envelope<'_>) -> Result<(), Error> {
+        let &Envelope { event_id, topic, key, payload, committed_at, .. } = event;
+        let number = self.first + self.items.len();
         let headers = event.headers(&self.outbox.source);
-        let record = FutureRecord::to(&event.topic).key(&event.key).payload(&*event.payload).headers(headers);
-        let sent = self.producer.send_result(record).map_err(|(error, _)| error);
-        let Envelope { event_id, topic, key, payload, committed_at, .. } = event;
-        match sent {
-            Ok(delivery) => {
+        let record = BaseRecord::with_opaque_to(topic, number).key(key).payload(payload).headers(headers);
+        match self.producer.send(record) {
+            Ok(()) => {
                 self.bytes += payload.len();
-                self.items.push_back(Item::Event { event_id, topic, key, bytes: payload.len(), committed_at, delivery });
+                self.items.push_back(Item::Event { event_id, bytes: payload.len(), committed_at, state: State::Flying });
             }
-            Err(error) if is_hopeless(&error) => self.refused.push(Refused { event_id, topic, key, error }),
-            Err(error) => return Err(error.into()),
+            Err((error, _)) if is_hopeless(&error) => {
+                self.refused.push((event_id, Box::new(Refusal { error, topic: topic.to_owned(), key: key.to_owned() })));
+            }
+            Err((error, _)) => return Err(error.into()),
         }
         Ok(())
     }
@@ -82,38 +106,57 @@ impl<'a> Flight<'a> {
         self.items.push_back(Item::Mark { lsn, at });
     }
 
-    /// Waits until the oldest has landed; the position that may be confirmed then, if it was a mark. Safe to cancel.
+    /// Waits until the oldest has landed; the last position that may be confirmed then, if there was a mark. Safe to cancel.
     pub(super) async fn land(&mut self) -> Result<Option<Lsn>, Error> {
-        let landed = match self.items.front_mut() {
-            Some(Item::Event { delivery, .. }) => Some(delivery.await),
-            Some(Item::Mark { .. }) | None => None,
-        };
-        match (self.items.pop_front(), landed) {
-            (Some(Item::Mark { lsn, at }), _) => {
-                (self.confirmed_at, self.has_landed) = (at, true);
-                return Ok(Some(lsn));
+        loop {
+            let before = self.items.len();
+            let lsn = self.settle();
+            if self.items.len() < before {
+                return Ok(lsn);
             }
-            (Some(Item::Event { event_id, topic, key, bytes, committed_at, .. }), Some(landed)) => {
-                self.bytes -= bytes;
-                match landed {
-                    Ok(Ok(_)) => {
-                        let seconds = (OffsetDateTime::now_utc() - committed_at).as_seconds_f64().max(0.0);
-                        metrics::histogram!("market_outbox_publish_seconds").record(seconds);
-                        metrics::counter!("market_outbox_events_total").increment(1);
+            self.producer.context().take(&mut self.landed).await;
+            for Landing { number, refusal } in self.landed.drain(..) {
+                let Some(Item::Event { state, .. }) = self.items.get_mut(number.wrapping_sub(self.first)) else {
+                    return Err(Error::Fatal(format!("it answered for event {number}, which is not under way")));
+                };
+                *state = match refusal {
+                    None => State::Landed,
+                    Some(refusal) if is_hopeless(&refusal.error) => State::Refused(refusal),
+                    Some(refusal) => return Err(refusal.error.into()),
+                };
+            }
+        }
+    }
+
+    /// Takes away what has landed, from the oldest on, up to one that was refused: the caller sets it aside before anything behind it counts.
+    fn settle(&mut self) -> Option<Lsn> {
+        let (mut confirmed, now, mut events) = (None, OffsetDateTime::now_utc(), 0);
+        while let Some(item) = self.items.pop_front_if(|item| !matches!(item, Item::Event { state: State::Flying, .. })) {
+            self.first += 1;
+            match item {
+                Item::Mark { lsn, at } => {
+                    (self.confirmed_at, self.has_landed) = (at, true);
+                    confirmed = Some(lsn);
+                }
+                Item::Event { event_id, bytes, committed_at, state } => {
+                    self.bytes -= bytes;
+                    if let State::Refused(refusal) = state {
+                        self.refused.push((event_id, refusal));
+                        break;
                     }
-                    Ok(Err((error, _))) if is_hopeless(&error) => self.refused.push(Refused { event_id, topic, key, error }),
-                    Ok(Err((error, _))) => return Err(error.into()),
-                    Err(_) => return Err(Error::Fatal("it was dropped".to_owned())),
+                    self.seconds.record((now - committed_at).as_seconds_f64().max(0.0));
+                    events += 1;
                 }
             }
-            _ => {}
         }
-        Ok(None)
+        self.events.increment(events);
+        confirmed
     }
 
     /// Sets aside what Kafka will never take, so that it holds up nothing else. To be awaited before the next position is confirmed.
     pub(super) async fn set_aside(&mut self) -> Result<(), Error> {
-        for Refused { event_id, topic, key, error } in std::mem::take(&mut self.refused) {
+        for (event_id, refusal) in std::mem::take(&mut self.refused) {
+            let Refusal { error, topic, key } = *refusal;
             tracing::error!(%error, event.id = %event_id, topic, key, "kafka will never take this event, it is set aside");
             metrics::counter!("market_outbox_refused_total").increment(1);
             let cause = error.to_string();

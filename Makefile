@@ -19,8 +19,9 @@ DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
 NEEDED := cc:gcc make:make git:git java:openjdk-17-jre-headless mvn:maven
 NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
+NEEDED_FOR_BENCH := pgbench:postgresql-15 javac:openjdk-17-jdk-headless
 
-.PHONY: help demo start up stop down test verify fix e2e crash build fetch ready tests-ready advisories
+.PHONY: help demo start up stop down test verify fix e2e crash bench build fetch ready tests-ready advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,10 @@ e2e: tests-ready $(GRPCURL) ## run the end-to-end suite: two whole regions, a br
 
 crash: ready ## kill a process every 1-2 s under load, then look for broken promises; SEED=.. repeats a plan, SECONDS=.. (120) says how long
 	CRASH_SEED=$(SEED) CRASH_SECONDS=$(if $(filter command line,$(origin SECONDS)),$(SECONDS),120) cargo test $(CARGO_FLAGS) --test e2e -- crash::
+
+bench: ready ## measure against rivals, and write docs/benchmarks.md; ROUNDS=.. (5)
+	@.ci/install $(NEEDED_FOR_BENCH)
+	$(BACKBONE) bench --rounds $(if $(ROUNDS),$(ROUNDS),5) --write docs
 
 verify: $(BUF) $(DENY) ## check everything that can be checked without running it; writes nothing
 	cargo fmt --all --check

@@ -1,10 +1,11 @@
 //! Looks at topics and groups, for whoever looks after the system.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    metadata::{MetadataPartition, MetadataTopic},
 };
 use time::OffsetDateTime;
 
@@ -94,6 +95,46 @@ pub async fn offsets_at(bootstrap: String, topic: Topic, since: OffsetDateTime) 
         Ok(found.into_iter().map(|(id, offset)| (id, offset.unwrap_or_else(|| end(id)))).collect())
     })
     .await
+}
+
+/// Where a topic ends, for who looks again and again.
+pub struct Ends {
+    client: Arc<BaseConsumer>,
+    topic: String,
+    partitions: Vec<i32>,
+}
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ends").field("topic", &self.topic).field("partitions", &self.partitions).finish_non_exhaustive()
+    }
+}
+
+impl Ends {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When Kafka is away.
+    pub async fn of(bootstrap: String, topic: &str) -> Result<Self, Error> {
+        let topic = topic.to_owned();
+        blocking(move || {
+            let client: BaseConsumer = client::reader(&bootstrap).create()?;
+            let metadata = client.fetch_metadata(Some(&topic), PATIENCE)?;
+            let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions).map(MetadataPartition::id).collect();
+            Ok(Self { client: Arc::new(client), topic, partitions })
+        })
+        .await
+    }
+
+    /// For each partition the offset behind its newest message.
+    ///
+    /// # Errors
+    /// When Kafka is away.
+    pub async fn look(&self) -> Result<BTreeMap<i32, i64>, Error> {
+        let (client, topic, partitions) = (self.client.clone(), self.topic.clone(), self.partitions.clone());
+        let end = move |id| Ok((id, client.fetch_watermarks(&topic, id, PATIENCE)?.1));
+        blocking(move || partitions.into_iter().map(end).collect()).await
+    }
 }
 
 fn offsets(list: &TopicPartitionList) -> Vec<(i32, Option<i64>)> {

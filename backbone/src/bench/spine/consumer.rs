@@ -1,4 +1,4 @@
-//! The consumer of both sides: one reader of the topic, which notes when each event of a run came first.
+//! The consumer of both sides: a reader of the topic, which notes when each event of a run came first.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,6 @@ pub(super) struct Consumer {
 }
 
 /// What came of one run.
-#[derive(Default)]
 struct Sheet {
     run: u32,
     seen: Vec<Option<Instant>>,
@@ -34,9 +33,10 @@ struct Sheet {
 }
 
 impl Consumer {
-    pub(super) async fn open(bootstrap: &str) -> Result<Self> {
-        let mut tail = Tail::open(bootstrap.to_owned(), TOPIC, BTreeMap::new()).await?;
-        let sheet = Arc::new(Mutex::new(Sheet::default()));
+    /// Reads what comes after these offsets; the events of this run count.
+    pub(super) async fn open(bootstrap: &str, from: BTreeMap<i32, i64>, run: u32, events: u32) -> Result<Self> {
+        let mut tail = Tail::open(bootstrap.to_owned(), TOPIC, from).await?;
+        let sheet = Arc::new(Mutex::new(Sheet::new(run, events)));
         let notes = sheet.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -52,8 +52,7 @@ impl Consumer {
 
     /// From now on only the events of this run count: numbers from 0.
     pub(super) fn expect(&self, run: u32, events: u32) {
-        let count = events as usize;
-        *lock(&self.sheet) = Sheet { run, seen: vec![None; count], missing: count, last: vec![None; KEYS as usize], disordered: 0 };
+        *lock(&self.sheet) = Sheet::new(run, events);
     }
 
     /// When each came, by its number, once all have.
@@ -82,9 +81,13 @@ impl Drop for Consumer {
 }
 
 impl Sheet {
+    fn new(run: u32, events: u32) -> Self {
+        let count = events as usize;
+        Self { run, seen: vec![None; count], missing: count, last: vec![None; KEYS as usize], disordered: 0 }
+    }
+
     fn note(&mut self, delivery: &Delivery, now: Instant) {
-        let Some((run, number)) = tag(&delivery.payload).filter(|(run, _)| *run == self.run) else { return };
-        debug_assert_eq!(run, self.run);
+        let Some((_, number)) = tag(&delivery.payload).filter(|(run, _)| *run == self.run) else { return };
         let number = number as usize;
         let Some(seen @ None) = self.seen.get_mut(number) else { return };
         *seen = Some(now);

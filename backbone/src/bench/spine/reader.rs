@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     super::bed::Bed,
-    debezium,
+    debezium::{self, Router},
     outbox::{OUR_SLOT, Outbox, RIVAL_PUBLICATION, RIVAL_SLOT, TABLE},
 };
 use crate::process::cpu_seconds;
@@ -36,10 +36,10 @@ impl Reader {
     }
 
     /// Debezium's engine.
-    pub(super) async fn debezium(bed: &Bed, outbox: &Outbox, kafka: &str) -> Result<Self> {
-        let mut command = debezium::program(bed).await?;
+    pub(super) async fn debezium(bed: &Bed, router: Router, outbox: &Outbox, kafka: &str) -> Result<Self> {
+        let mut command = debezium::program(bed, router).await?;
         command.env("SLOT", RIVAL_SLOT).env("PUBLICATION", RIVAL_PUBLICATION).env("TABLE", TABLE);
-        Self::spawn("Debezium", RIVAL_SLOT, command, outbox, kafka)
+        Self::spawn(router.name(), RIVAL_SLOT, command, outbox, kafka)
     }
 
     fn spawn(name: &'static str, slot: &'static str, mut command: Command, outbox: &Outbox, kafka: &str) -> Result<Self> {

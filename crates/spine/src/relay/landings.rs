@@ -15,7 +15,10 @@ pub(super) type Producer = ThreadedProducer<Landings>;
 
 /// A producer whose answers are in its context.
 pub(super) fn producer(bootstrap: &str) -> Result<Producer, Error> {
-    Ok(client::producer(bootstrap).create_with_context(Landings::default())?)
+    let mut config = client::producer(bootstrap);
+    // With one request under way what comes meanwhile makes the next batch; an event that comes alone need not wait for others.
+    config.set("linger.ms", "0");
+    Ok(config.create_with_context(Landings::default())?)
 }
 
 /// Kafka's answer for one event.

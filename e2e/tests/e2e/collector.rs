@@ -24,7 +24,6 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// Listens on `port` until the program ends.
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test program, and has nothing to drain")]
     pub(crate) fn listen(&self, port: u16) {
         let server = Server::builder().add_service(TraceServiceServer::new(self.clone()));
         let serving = server.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

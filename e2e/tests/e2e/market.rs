@@ -161,7 +161,6 @@ impl Market {
 }
 
 /// `E2E_KEEP=1` leaves a market in which a test failed, to be looked at.
-#[expect(clippy::disallowed_methods, reason = "said by whoever runs the suite")]
 fn is_kept() -> bool {
     std::env::var_os("E2E_KEEP").is_some_and(|value| !value.is_empty())
 }

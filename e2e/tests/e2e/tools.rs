@@ -28,7 +28,6 @@ pub(crate) struct Item {
     pub(crate) title: String,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the Makefile says where grpcurl is")]
 async fn grpcurl(arguments: &[&str]) -> Result<Said> {
     let program = std::env::var_os("GRPCURL").context("GRPCURL is not set: run `make e2e`")?;
     let mut command = Command::new(program);

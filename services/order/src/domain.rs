@@ -238,8 +238,8 @@ pub fn place(id: OrderId, home: Region, request: Request) -> Result<Order, Refus
         if !seen.insert(&line.sku) {
             return Err(Refusal::Invalid(format!("{} stands in two lines", line.sku)));
         }
-        if line.title.len() > MAX_TITLE {
-            return Err(Refusal::Invalid(format!("title of {} must be at most {MAX_TITLE} bytes", line.sku)));
+        if line.title.len() > MAX_TITLE || line.title.chars().any(char::is_control) {
+            return Err(Refusal::Invalid(format!("title of {} must be at most {MAX_TITLE} bytes without control characters", line.sku)));
         }
         if line.unit_price.amount_minor < 0 {
             return Err(Refusal::Invalid(format!("price of {} is negative", line.sku)));

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use ids::OrderId;
 use proto::{
-    inventory::v1::{GetItemRequest, Item, PutItemRequest, inventory_service_client::InventoryServiceClient},
-    market::v1::{Money, PricedLine},
+    inventory::v1::{GetItemRequest, Item, PutItemRequest, ReserveRequest, inventory_service_client::InventoryServiceClient},
+    market::v1::{Line, Money, PricedLine},
     order::v1::{CancelOrderRequest, Order, ReturnOrderRequest},
-    payment::v1::{GetPaymentRequest, PaymentState, VoidRequest, payment_service_client::PaymentServiceClient},
+    payment::v1::{AuthorizeRequest, GetPaymentRequest, PaymentState, VoidRequest, payment_service_client::PaymentServiceClient},
 };
 use rpc::{Client, Failure};
 use testkit::{Running, Temporal};
@@ -114,6 +115,21 @@ impl Market {
         let request = ReturnOrderRequest { order_id, session_id, idempotency_key: format!("{key}-{}", order.order_id) };
         let answer = self.orders.client().return_order(request).await.map_err(Failure::from)?;
         Ok(answer.into_inner().order.expect("an answer has an order"))
+    }
+
+    /// Reserves and authorizes, as the order's saga does.
+    pub(crate) async fn hold(&self, order: &Order) {
+        let id: OrderId = order.order_id.parse().expect("an order's id");
+        let lines = order.lines.iter().map(|line| Line { sku: line.sku.clone(), quantity: line.quantity }).collect();
+        let reserve = ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve") };
+        self.inventory().reserve(reserve).await.expect("there is enough");
+        let authorize = AuthorizeRequest {
+            order_id: id.to_string(),
+            amount: order.total.clone(),
+            payment_token: "tok_visa".to_owned(),
+            idempotency_key: id.step_key("authorize"),
+        };
+        self.payments().authorize(authorize).await.expect("the card is good");
     }
 
     /// Voids the payment behind the saga's back.

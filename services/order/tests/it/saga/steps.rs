@@ -105,3 +105,17 @@ async fn a_cancel_after_the_pivot_is_refused_and_a_return_does_it() {
     assert_eq!(world.send_back(&order, "r").await.unwrap(), asked, "a repeat gets the first answer");
     assert_eq!(world.send_back(&order, "r2").await.unwrap().state(), OrderState::Returned, "what is returned needs no return");
 }
+
+/// A worker died after it had taken the first steps and before Temporal heard of them; when they are taken again, the shopper has cancelled.
+#[tokio::test]
+async fn what_a_lost_first_try_held_is_given_back() {
+    let world = Sagas::new("1h").await;
+    let order = world.ordered("tok_visa", 3).await;
+    world.hold(&order).await;
+    assert_eq!((world.payment(&order).await, world.in_stock(&order).await), (Some(PaymentState::Authorized), STOCK - 3));
+    world.cancel(&order, "k1").await.unwrap();
+    world.start(&order).await;
+    world.ended(&order.order_id).await;
+    let (state, payment) = (OrderState::Cancelled, PaymentState::Voided);
+    assert_ended(&world, &order, "held before", state, payment, STOCK, &["order.placed", "order.cancelled"]).await;
+}

@@ -123,7 +123,7 @@ impl Report {
         let mut text = format!("## {}\n\n{}\n\n", self.suite, self.question);
         let mut row = |cells: &[&str]| text.push_str(&format!("| {} |\n", cells.join(" | ")));
         if !self.claims.is_empty() {
-            row(&["claim", "measured", "target", ""]);
+            row(&["claim", "measured", "target", "outcome"]);
             row(&["---", "---:", "---:", "---"]);
             for claim in &self.claims {
                 row(&[&claim.name, &figure(claim.value), &claim.target.to_string(), if claim.is_met { "met" } else { "**missed**" }]);

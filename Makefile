@@ -19,6 +19,7 @@ DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
 NEEDED := cc:gcc make:make git:git java:openjdk-17-jre-headless mvn:maven
 NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
+NEEDED_FOR_VERIFY := promtool:prometheus
 NEEDED_FOR_BENCH := pgbench:postgresql-15 javac:openjdk-17-jdk-headless
 
 .PHONY: help demo start up stop down test verify fix e2e crash bench build fetch ready tests-ready advisories
@@ -54,11 +55,14 @@ bench: ready ## measure against rivals, and write docs/benchmarks.md; ROUNDS=.. 
 	$(BACKBONE) bench --rounds $(if $(ROUNDS),$(ROUNDS),5) --write docs
 
 verify: $(BUF) $(DENY) ## check everything that can be checked without running it; writes nothing
+	@.ci/install $(NEEDED_FOR_VERIFY)
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	@cargo build $(CARGO_FLAGS) --quiet --bin xtask
 	$(TARGET)/xtask all
 	$(TARGET)/xtask proto --buf $(BUF) $(if $(BASE),--base $(BASE))
+	promtool check rules alerts/market.yaml
+	promtool test rules alerts/tests.yaml
 	$(DENY) --locked check --allow no-license-field bans licenses sources
 	@$(MAKE) advisories || echo "WARNING: see above; an advisory published since does not fail the checks of an older commit"
 

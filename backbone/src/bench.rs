@@ -6,6 +6,7 @@
 //! A suite starts its own market, so that neither old data nor other load is in the figures, and leaves nothing behind.
 
 mod bed;
+mod checkout;
 mod measure;
 mod orders;
 mod place_order;
@@ -35,6 +36,8 @@ pub enum Suite {
     PlaceOrder,
     /// Orders brought to their end each second, and where the time goes.
     Sagas,
+    /// A saga, two-phase commit and events alone, behind the same API: cost, latency, and who waits when the order service dies.
+    Checkout,
     /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
     Spine,
 }
@@ -48,16 +51,19 @@ impl Suite {
 
     /// No services are needed, only the engines.
     const fn needs_engines_only(self) -> bool {
-        match self {
-            Self::PlaceOrder | Self::Sagas => false,
-            Self::Spine => true,
-        }
+        matches!(self, Self::Spine)
+    }
+
+    /// It starts its markets itself, one for each way and round.
+    const fn starts_its_own(self) -> bool {
+        matches!(self, Self::Checkout)
     }
 
     async fn run(self, bed: &Bed, rounds: usize) -> Result<Report> {
         match self {
             Self::PlaceOrder => place_order::run(bed, rounds).await,
             Self::Sagas => sagas::run(bed, rounds).await,
+            Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }
     }
@@ -92,7 +98,9 @@ pub async fn run(start: up::Options, options: &Options) -> Result<Exit> {
     for &suite in suites {
         let bed = Bed::new(&start, suite.needs_engines_only())?;
         let measured = async {
-            bed.up().await?;
+            if !suite.starts_its_own() {
+                bed.up().await?;
+            }
             suite.run(&bed, options.rounds).await
         };
         let outcome = tokio::select! {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use config::Checkout;
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -241,6 +242,9 @@ struct Start {
     /// Only PostgreSQL, Kafka, Temporal and NATS, with their databases and topics.
     #[arg(long)]
     engines_only: bool,
+    /// How orders come to their end: saga, or, to compare with it, two-phase or choreography.
+    #[arg(long, default_value_t = Checkout::Saga)]
+    checkout: Checkout,
 }
 
 fn brokers(text: &str) -> Result<u16, String> {
@@ -270,6 +274,7 @@ impl Start {
             ports: Ports { shift: self.port_shift, edge: self.edge_port },
             brokers: self.brokers,
             engines_only: self.engines_only,
+            checkout: self.checkout,
         })
     }
 }

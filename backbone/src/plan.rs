@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use config::Checkout;
 use ids::Region;
 
 use crate::home::Secrets;
@@ -236,6 +237,8 @@ pub struct Plan {
     pub ports: Ports,
     /// Brokers in each region, 1 or 3.
     pub brokers: u16,
+    /// How orders come to their end.
+    pub checkout: Checkout,
     /// Every step; a step comes after those that it needs.
     pub steps: Vec<Step>,
 }
@@ -244,7 +247,7 @@ impl Plan {
     /// Everything, or with `engines_only` just the engines, their databases and topics.
     #[must_use]
     pub fn new(ports: Ports, brokers: u16, engines_only: bool) -> Self {
-        let mut plan = Self { ports, brokers, steps: Vec::new() };
+        let mut plan = Self { ports, brokers, checkout: Checkout::Saga, steps: Vec::new() };
         for region in Region::ALL {
             plan.engines(region);
         }
@@ -252,6 +255,12 @@ impl Plan {
             plan.services();
         }
         plan
+    }
+
+    /// The same with orders that come to their end by `checkout`.
+    #[must_use]
+    pub fn checked_out_by(self, checkout: Checkout) -> Self {
+        Self { checkout, ..self }
     }
 
     /// The parts among the steps.
@@ -332,6 +341,7 @@ impl Plan {
             return env;
         };
         set("REGION", region.to_string());
+        set("CHECKOUT", self.checkout.to_string());
         if let Some(password) = secrets.roles.get(&part.name) {
             let name = &part.name;
             set("DATABASE_URL", format!("postgres://{name}:{password}@127.0.0.1:{}/market", ports.postgres(region)));

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use config::Checkout;
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
@@ -43,6 +44,8 @@ pub struct Options {
     pub brokers: u16,
     /// Engines only, with databases and topics.
     pub engines_only: bool,
+    /// How orders come to their end.
+    pub checkout: Checkout,
 }
 
 /// Why nothing was started, each with what to do.
@@ -91,7 +94,7 @@ pub async fn prepare(options: &Options) -> Result<Result<Prepared, Refused>> {
         let pid = State::read(&home).and_then(|state| state.living_supervisor());
         return Ok(Err(Refused::Running(pid)));
     };
-    let plan = Plan::new(options.ports, options.brokers, options.engines_only);
+    let plan = Plan::new(options.ports, options.brokers, options.engines_only).checked_out_by(options.checkout);
     let installed = Installed::new(&options.cache)?;
     if !installed.missing().is_empty() {
         fetch(&installed, false).await?;
@@ -262,6 +265,7 @@ fn spawn_supervisor(options: &Options, home: &Home) -> Result<Child> {
     if options.engines_only {
         command.arg("--engines-only");
     }
+    command.args(["--checkout", options.checkout.as_str()]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
     command.spawn().context("start the supervisor")
 }

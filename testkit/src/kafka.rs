@@ -1,10 +1,11 @@
-//! A real Kafka broker with the system's topics.
+//! A real Kafka broker with the system's topics: one for each test process, or one for a test alone.
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -16,16 +17,29 @@ use rdkafka::{
 };
 use spine::{Delivery, Tail};
 use store::outbox::Event;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::{eventually, free_port, keeper, parts};
 
-/// A broker of its own for each value: consumer groups of two tests never meet. Takes about 4 s to start and 200 MB. Ends when dropped.
+static SHARED: OnceCell<Kafka> = OnceCell::const_new();
+
+/// The broker of this test process, started when first asked for: for tests that can do with a [topic](Kafka::topic) of their own.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn kafka() -> &'static Kafka {
+    SHARED.get_or_init(Kafka::start).await
+}
+
+/// A broker: 4 s to start, 200 MB. One of its own keeps the consumer groups of a test's services apart from all others. Ends when dropped.
 #[derive(Debug)]
 pub struct Kafka {
     port: u16,
     log: PathBuf,
-    process: Child,
+    /// Absent when somebody else started it.
+    process: Option<Child>,
+    topics: AtomicU32,
 }
 
 impl Kafka {
@@ -51,10 +65,12 @@ impl Kafka {
 
         let mut server = java();
         server.arg("kafka.Kafka").arg(&config);
-        let mut this = Self { port, process: keeper::spawn(server, &log), log };
+        let mut process = keeper::spawn(server, &log);
+        let mut this = Self::at(port);
+        this.log = log;
         let address = this.address();
         eventually("kafka takes topics", Duration::from_secs(60), async || {
-            let ended = this.process.try_wait();
+            let ended = process.try_wait();
             assert!(matches!(ended, Ok(None)), "kafka ended ({ended:?}):\n{}", keeper::tail(&this.log));
             tokio::net::TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
             spine::topics::ensure(&address, 1).await.map_err(|error| format!("{error:?}"))?;
@@ -65,7 +81,25 @@ impl Kafka {
             Ok::<_, String>(())
         })
         .await;
+        this.process = Some(process);
         this
+    }
+
+    /// A broker that somebody else started on this port of the loopback.
+    #[must_use]
+    pub fn at(port: u16) -> Self {
+        Self { port, log: PathBuf::new(), process: None, topics: AtomicU32::new(0) }
+    }
+
+    /// A new topic and its dead letters, laid out as the system's are.
+    ///
+    /// # Panics
+    /// When the broker does not make it.
+    pub async fn topic(&self) -> &'static str {
+        let name: &'static str = format!("test-{}.events", self.topics.fetch_add(1, Ordering::Relaxed)).leak();
+        spine::topics::ensure_these(&self.address(), &[name], 1).await.unwrap_or_else(|error| panic!("make {name}: {error:?}"));
+        eventually(name, Duration::from_secs(20), async || Tail::open(self.address(), name, BTreeMap::new()).await.map(drop)).await;
+        name
     }
 
     /// Publishes `event` with its `CloudEvents` headers, as any client would. Called twice it is what a relay does that was killed before
@@ -74,14 +108,22 @@ impl Kafka {
     /// # Panics
     /// When the broker does not take it.
     pub async fn publish(&self, event: &Event) {
+        send(&self.producer(), event).await;
+    }
+
+    /// Publishes everything that `topic` holds once more: each key's events in their order, the last key first.
+    ///
+    /// # Panics
+    /// When the broker does not give or take it.
+    pub async fn repeat_by_key_backwards(&self, topic: &'static str) {
+        let mut by_key: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+        for delivery in self.everything_in(topic).await {
+            by_key.entry(delivery.key.clone()).or_default().push(delivery);
+        }
         let producer = self.producer();
-        let id = event.id.to_string();
-        let attributes = [("ce_specversion", "1.0"), ("ce_id", id.as_str()), ("ce_source", "/market/eu/test"), ("ce_type", event.kind)];
-        let headers =
-            attributes.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let record = FutureRecord::to(event.topic).key(&event.key).payload(&event.payload).headers(headers);
-        let sent = producer.send(record, Timeout::After(Duration::from_secs(10))).await;
-        sent.unwrap_or_else(|(error, _)| panic!("publish to {}: {error}", event.topic));
+        for Delivery { event_id: id, key, kind, payload, .. } in by_key.into_values().rev().flatten() {
+            send(&producer, &Event { id, topic, key, kind: kind.leak(), payload: payload.to_vec() }).await;
+        }
     }
 
     /// Publishes what is none of ours: no headers at all.
@@ -97,7 +139,8 @@ impl Kafka {
     #[expect(clippy::disallowed_methods, reason = "a stranger to crates/spine, so that its consumers do not only understand its own relay")]
     fn producer(&self) -> FutureProducer {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.address()).set("message.timeout.ms", "20000").create().expect("a producer")
+        let config = config.set("bootstrap.servers", self.address()).set("message.timeout.ms", "20000").set("linger.ms", "0");
+        config.create().expect("a producer")
     }
 
     /// Everything that `topic` holds now.
@@ -123,9 +166,21 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
+}
+
+async fn send(producer: &FutureProducer, event: &Event) {
+    let id = event.id.to_string();
+    let attributes = [("ce_specversion", "1.0"), ("ce_id", id.as_str()), ("ce_source", "/market/eu/test"), ("ce_type", event.kind)];
+    let headers =
+        attributes.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+    let record = FutureRecord::to(event.topic).key(&event.key).payload(&event.payload).headers(headers);
+    let sent = producer.send(record, Timeout::After(Duration::from_secs(10))).await;
+    sent.unwrap_or_else(|(error, _)| panic!("publish to {}: {error}", event.topic));
 }
 
 fn java() -> Command {

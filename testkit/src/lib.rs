@@ -22,7 +22,7 @@ mod running;
 mod temporal;
 
 pub use eventually::eventually;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, kafka};
 pub use keeper::fresh_folder;
 pub use ports::{free_port, nowhere};
 pub use postgres::{Postgres, postgres};

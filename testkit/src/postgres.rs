@@ -23,11 +23,12 @@ use crate::{eventually, free_port, keeper, parts};
 const OWNERS: [&str; 4] = ["cart", "inventory", "payment", "order"];
 const PASSWORD: &str = "test";
 
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 12] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "wal_level=logical",
     "max_connections=300",
+    "max_prepared_transactions=50",
     // Each service that a test starts makes a slot for its outbox.
     "max_replication_slots=200",
     "max_wal_senders=200",

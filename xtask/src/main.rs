@@ -2,6 +2,7 @@
 //!
 //! A check is a pure function over what was read, so that its tests can plant violations.
 
+mod alerts;
 mod layers;
 mod links;
 mod pages;
@@ -32,6 +33,8 @@ enum Check {
     Sizes,
     /// Every error reason has a page in docs/errors, and every page a reason
     Pages,
+    /// Alerts watch metrics that are exported, and every alert has a page in docs/runbooks, and every page an alert
+    Alerts,
     /// Links in Markdown lead somewhere, files are small, Rust files say what they are
     Links,
     /// buf's rules for the contract, and no breaking change of it
@@ -46,11 +49,12 @@ impl Check {
             Self::Layers => vec![layers::check(tree)?],
             Self::Sizes => vec![sizes::check(tree)?],
             Self::Pages => vec![pages::check(tree)?],
+            Self::Alerts => vec![alerts::check(tree)?],
             Self::Links => vec![links::check(tree)?],
             Self::Proto(options) => vec![proto::check(tree, options)?],
             Self::All => {
                 let mut reports = Vec::new();
-                for check in [Self::Layers, Self::Sizes, Self::Pages, Self::Links] {
+                for check in [Self::Layers, Self::Sizes, Self::Pages, Self::Alerts, Self::Links] {
                     reports.extend(check.run(tree)?);
                 }
                 reports

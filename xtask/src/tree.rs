@@ -28,6 +28,14 @@ impl Source {
     pub(crate) fn of(path: &str, text: &str) -> Self {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
+
+    /// What stands between two quotes in production code, with its line: every literal, and what is between two literals. The caller takes
+    /// what it knows by its shape.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().take(production_lines(&self.text)).enumerate();
+        let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
+        code.flat_map(|(index, line)| line.split('"').map(move |piece| (index + 1, piece)))
+    }
 }
 
 impl Tree {

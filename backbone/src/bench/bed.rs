@@ -3,6 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use config::Checkout;
 use ids::Region;
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::process::Command;
@@ -22,7 +23,7 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(3);
 
 /// A market in `<home>/bench`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Bed {
     pub(super) home: Home,
     pub(super) ports: Ports,
@@ -33,6 +34,18 @@ impl Bed {
     pub(super) fn new(start: &up::Options, engines_only: bool) -> Result<Self> {
         let start = up::Options { home: start.home.join("bench"), engines_only, ..start.clone() };
         Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start })
+    }
+
+    /// The same market with orders that come to their end by `checkout`.
+    pub(super) fn checked_out_by(&self, checkout: Checkout) -> Self {
+        Self { start: up::Options { checkout, ..self.start.clone() }, ..self.clone() }
+    }
+
+    /// Holds the market to its promises.
+    pub(super) async fn verify(&self) -> Result<()> {
+        let status = self.command("verify").status().await.context("verify the market")?;
+        ensure!(status.success(), "a promise was broken, or could not be checked");
+        Ok(())
     }
 
     /// Starts it, from nothing. Its progress goes to standard error.
@@ -48,6 +61,7 @@ impl Bed {
         if let Some(edge) = self.ports.edge {
             up.args(["--edge-port", &edge.to_string()]);
         }
+        up.args(["--checkout", self.start.checkout.as_str()]);
         if self.start.engines_only {
             up.arg("--engines-only");
         }

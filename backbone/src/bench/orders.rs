@@ -33,9 +33,13 @@ pub(super) enum Until {
 
 /// Places orders by so many callers, each one after the other; how long each took.
 pub(super) async fn place(bed: &Bed, region: Region, callers: usize, until: Until) -> Result<Latencies> {
+    place_of(bed, region, callers, until, lines(bed, region).await?).await
+}
+
+/// The same of these lines only.
+pub(super) async fn place_of(bed: &Bed, region: Region, callers: usize, until: Until, lines: Vec<PricedLine>) -> Result<Latencies> {
     let endpoint = Endpoint::from_shared(bed.url(region, "order"))?.tcp_nodelay(true);
     let channels = try_join_all((0..CONNECTIONS).map(|_| endpoint.connect())).await?;
-    let lines = lines(bed, region).await?;
     let call = |caller: usize| call(channels[caller % CONNECTIONS].clone(), lines.clone(), caller, until);
     let callers: Vec<_> = (0..callers).map(|caller| tokio::spawn(call(caller))).collect();
     let mut latencies = Latencies::default();
@@ -75,7 +79,7 @@ fn order(session: &str, line: PricedLine) -> PlaceOrderRequest {
 }
 
 /// One piece of each item that has plenty of stock.
-async fn lines(bed: &Bed, region: Region) -> Result<Vec<PricedLine>> {
+pub(super) async fn lines(bed: &Bed, region: Region) -> Result<Vec<PricedLine>> {
     let mut inventory = InventoryServiceClient::connect(bed.url(region, "inventory")).await.context("connect to inventory")?;
     let items = inventory.list_items(ListItemsRequest { page_size: 200, page_token: String::new() }).await?.into_inner().items;
     let lines: Vec<_> = items.into_iter().filter(|item| item.in_stock > PLENTY).map(line).collect();

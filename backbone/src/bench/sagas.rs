@@ -69,7 +69,7 @@ fn series(rounds: &[Vec<(String, f64)>]) -> Vec<Series> {
 }
 
 /// One round: sagas a second, and CPU milliseconds a saga by part.
-async fn round(bed: &Bed, database: &mut PgConnection) -> Result<(f64, Vec<(String, f64)>)> {
+pub(super) async fn round(bed: &Bed, database: &mut PgConnection) -> Result<(f64, Vec<(String, f64)>)> {
     let shipped = count(database, "shipped").await?;
     let parts = bed.processes();
     let before = Cpu::of(&parts);

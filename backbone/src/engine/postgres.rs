@@ -8,6 +8,7 @@ mod unprivileged;
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use config::Checkout;
 use ids::Region;
 use rustix::process::Signal;
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
@@ -123,8 +124,10 @@ pub(super) fn launch(context: &Context, part: &Part) -> Launch {
         "log_checkpoints=off",
         "log_line_prefix=%m [%p] %q%u ",
     ];
+    // None by default: one that nobody decides holds its locks, and its rows from being cleaned up, for ever.
+    let prepared = format!("max_prepared_transactions={}", if context.plan.checkout == Checkout::TwoPhase { 100 } else { 0 });
     let data = context.home.data(part).display().to_string();
-    let launch = program(context, part, "postgres").args(["-D".to_owned(), data]);
+    let launch = program(context, part, "postgres").args(["-D".to_owned(), data, "-c".to_owned(), prepared]);
     launch.args(settings.iter().flat_map(|setting| ["-c", setting]))
 }
 

@@ -10,10 +10,12 @@
 //! assert_eq!((listen.port(), wait.as_secs()), (1, 10));
 //! ```
 
+mod checkout;
 mod secret;
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
+pub use checkout::{Checkout, UnknownCheckout};
 pub use secret::Secret;
 
 /// Where settings come from.

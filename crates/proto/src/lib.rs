@@ -21,6 +21,7 @@ macro_rules! package {
 
 package!(market.v1, "market.v1");
 package!(cart.v1, "cart.v1");
+package!(checkout.v1, "checkout.v1");
 package!(inventory.v1, "inventory.v1");
 package!(payment.v1, "payment.v1");
 package!(order.v1, "order.v1");

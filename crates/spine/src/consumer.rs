@@ -11,7 +11,7 @@ mod lane;
 mod letters;
 mod sink;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, sync::Arc, thread, time::Duration};
 
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
@@ -64,7 +64,24 @@ impl ConsumerContext for Rebalances {
     }
 }
 
-type Client = StreamConsumer<Rebalances>;
+/// Kafka's client. Closing it asks the group's coordinator, which may not answer for long: a thread of its own waits for that.
+struct Client(Option<StreamConsumer<Rebalances>>);
+
+impl Deref for Client {
+    type Target = StreamConsumer<Rebalances>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        // Where no thread can be had, it is closed here.
+        let _ = thread::Builder::new().name("kafka close".to_owned()).spawn(move || drop(client));
+    }
+}
 
 impl<S: Sink> Consumer<S> {
     /// Consumes beside the service.
@@ -82,7 +99,7 @@ impl<S: Sink> Consumer<S> {
     pub async fn run(self, member: &str, shutdown: CancellationToken) -> Result<(), Error> {
         let (revoked, rebalances) = unbounded_channel();
         let config = client::consumer(&self.bootstrap, self.group, member);
-        let client: Client = config.create_with_context(Rebalances(revoked))?;
+        let client = Client(Some(config.create_with_context(Rebalances(revoked))?));
         client.subscribe(self.topics)?;
         let (signal, signals) = unbounded_channel();
         let dispatch = Dispatch {

@@ -35,12 +35,20 @@ pub fn dead_letters_of(topic: &str) -> String {
 /// # Errors
 /// When Kafka is away or refuses.
 pub async fn ensure(bootstrap: &str, replication: i32) -> Result<(), Error> {
+    ensure_these(bootstrap, &ALL, replication).await
+}
+
+/// Creates those of `names` that are missing, and their dead letters, with `replication` copies.
+///
+/// # Errors
+/// When Kafka is away or refuses.
+pub async fn ensure_these(bootstrap: &str, names: &[&str], replication: i32) -> Result<(), Error> {
     let admin: AdminClient<DefaultClientContext> = client::admin(bootstrap).create()?;
-    let dead_letters: Vec<String> = ALL.iter().map(|topic| dead_letters_of(topic)).collect();
+    let dead_letters: Vec<String> = names.iter().map(|topic| dead_letters_of(topic)).collect();
     let min_insync = if replication >= 3 { "2" } else { "1" };
-    let topics: Vec<NewTopic<'_>> = ALL
-        .into_iter()
-        .map(|name| {
+    let topics: Vec<NewTopic<'_>> = names
+        .iter()
+        .map(|&name| {
             let cleanup = if name == INVENTORY_ITEM { "compact" } else { "delete" };
             (name, PARTITIONS, cleanup)
         })

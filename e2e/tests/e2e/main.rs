@@ -40,7 +40,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 33] = tests![
+const TESTS: [Test; 34] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -66,6 +66,7 @@ const TESTS: [Test; 33] = tests![
     browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
     spine::topics_lag_and_events_can_be_seen,
     spine::a_consumer_that_is_told_to_read_again_applies_nothing_twice,
+    spine::every_event_comes_again_with_the_keys_in_reverse_and_nothing_changes,
     promises::verify_names_an_amount_held_behind_our_back,
     promises::verify_misses_an_order_that_only_the_journal_knows,
     faults::a_region_that_is_gone_is_served_by_the_other,

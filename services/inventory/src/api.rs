@@ -78,10 +78,7 @@ impl InventoryService for Api {
 
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
         let request = request.into_inner();
-        let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
-        let lines: Vec<(Sku, u32)> = request.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
-        let lines = Lines::requested(lines).map_err(Error::from)?;
-        let state = self.apply(&request.order_id, Command::Reserve(lines)).await?;
+        let state = self.apply(&request.order_id, Command::Reserve(decode_lines(request.lines)?)).await?;
         Ok(Response::new(ReserveResponse { state: state.into() }))
     }
 
@@ -112,12 +109,18 @@ impl Api {
     }
 }
 
-fn malformed(error: impl std::fmt::Display) -> Error {
+pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
     Error::Malformed(error.to_string())
 }
 
 fn decode_sku(sku: &str) -> Result<Sku, Error> {
     sku.parse().map_err(malformed)
+}
+
+pub(crate) fn decode_lines(lines: Vec<proto::market::v1::Line>) -> Result<Lines, Error> {
+    let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
+    let lines: Vec<(Sku, u32)> = lines.into_iter().map(line).collect::<Result<_, Error>>()?;
+    Ok(Lines::requested(lines)?)
 }
 
 fn decode_item(item: wire::Item) -> Result<Item, Error> {

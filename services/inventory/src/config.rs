@@ -1,6 +1,6 @@
 //! Settings of the inventory service.
 
-use config::{Reader, Secret};
+use config::{Checkout, Reader, Secret};
 use ids::Region;
 
 /// Settings of the inventory service.
@@ -12,6 +12,8 @@ pub struct Config {
     pub database_url: Secret,
     /// Kafka of the region.
     pub kafka: String,
+    /// How orders come to their end.
+    pub checkout: Checkout,
 }
 
 impl Config {
@@ -20,6 +22,7 @@ impl Config {
             region: reader.parsed("REGION", "eu"),
             database_url: reader.secret("DATABASE_URL", "postgres://inventory:password@127.0.0.1:21432/market"),
             kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
+            checkout: reader.parsed("CHECKOUT", Checkout::Saga.as_str()),
         }
     }
 }

@@ -30,6 +30,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Why, for those who are told by a value and not by an error.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.kind().1
+    }
+
     fn kind(&self) -> (Kind, &'static str) {
         match self {
             Self::Malformed(_) => (Kind::Invalid, "INVENTORY_INVALID_REQUEST"),

@@ -1,17 +1,25 @@
 //! What the inventory service hears: how orders end.
 
+use ::config::Checkout;
 use async_trait::async_trait;
 use ids::OrderId;
 use spine::{Applied, Delivery, Handler, Refusal};
 use sqlx::PgConnection;
 
-use crate::{domain::Command, error::Error, metrics, store::reservations};
+use crate::{
+    domain::{self, Command},
+    error::Error,
+    metrics,
+    store::reservations,
+};
 
 /// Name of this consumer in the inbox, and of its group.
 pub(crate) const GROUP: &str = "inventory";
 
 /// Ends the reservation of an order that ended.
-pub(crate) struct Orders;
+pub(crate) struct Orders {
+    pub(crate) checkout: Checkout,
+}
 
 #[async_trait]
 impl Handler for Orders {
@@ -25,6 +33,8 @@ impl Handler for Orders {
         // A refusal leaves nothing behind, so the inbox row can still commit: an order that ended cannot be argued with.
         let events = match reservations::apply_in(tx, id, command).await {
             Ok(applied) => applied.events,
+            // The sale is prepared, and its decision on the way.
+            Err(Error::Refused(domain::Refusal::Missing)) if self.checkout == Checkout::TwoPhase => Vec::new(),
             Err(Error::Refused(refusal)) => {
                 tracing::error!(%refusal, order.id = %id, event = delivery.kind, "the reservation cannot follow its order");
                 metrics::count_unexpected(&delivery.kind);
@@ -46,6 +56,6 @@ fn command(kind: &str) -> Option<Command> {
     }
 }
 
-fn cause(error: &Error) -> String {
+pub(crate) fn cause(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

@@ -5,6 +5,8 @@
 //! - Says: `inventory.item` on `inventory.item`, keyed by SKU; `inventory.reserved|committed|released` on `inventory.events`, keyed by order id.
 //! - Hears: `order.shipped` (the reservation becomes a sale) and `order.cancelled` (it is given back) on `order.events`.
 //! - Keeps: STOCK-1, STOCK-2.
+//! - With `CHECKOUT=two-phase` it serves `checkout.v1.ParticipantService`; with `choreography` it hears `order.placed` and says
+//!   `inventory.awaits_payment|refused`. Both are there to be compared with the saga.
 //!
 //! ```text
 //! Reserve ── one transaction: the order's row, stock rows in SKU order, lines, outbox ── commit ── answer
@@ -12,12 +14,14 @@
 //! Every writer locks the order's row first and stock rows in SKU order after it, so two of them never wait for each other in a circle.
 
 mod api;
+mod choreography;
 mod config;
 pub mod domain;
 mod error;
 mod events;
 mod inbox;
 mod metrics;
+mod participant;
 mod server;
 mod store;
 

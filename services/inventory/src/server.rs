@@ -1,10 +1,14 @@
 //! Wiring: pool, workers, RPCs, health.
 
-use proto::inventory::v1::inventory_service_server::InventoryServiceServer;
+use ::config::Checkout;
+use proto::{
+    checkout::v1::participant_service_server::ParticipantServiceServer, inventory::v1::inventory_service_server::InventoryServiceServer,
+};
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, InDatabase, Outbox};
+use spine::{Consumer, InDatabase, Outbox, topics::ORDER_EVENTS};
+use store::two_phase::Prepared;
 
-use crate::{api::Api, config::Config, inbox, metrics};
+use crate::{api::Api, choreography, config::Config, inbox, metrics, participant::Participant};
 
 const CONNECTIONS: u32 = 8;
 
@@ -14,18 +18,30 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
     let outbox = Outbox {
         pool: pool.clone(),
-        database_url: config.database_url,
+        database_url: config.database_url.clone(),
         bootstrap: config.kafka.clone(),
         source: format!("/market/{}/inventory", config.region),
     };
     spine::publish(&process, outbox);
 
-    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::ORDER_EVENTS], sink };
+    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders { checkout: config.checkout } };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[ORDER_EVENTS], sink };
     consumer.start(&process, "order events");
 
-    let api = Api { pool: pool.clone() };
-    let (router, health) = Grpc::default().with(InventoryServiceServer::new(api)).finish()?;
+    let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { pool: pool.clone() }));
+    match config.checkout {
+        Checkout::Saga => {}
+        Checkout::TwoPhase => {
+            let prepared = Prepared::new(&config.database_url, "inventory")?;
+            grpc = grpc.with(ParticipantServiceServer::new(Participant { pool: pool.clone(), prepared }));
+        }
+        Checkout::Choreography => {
+            let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: choreography::Placed };
+            let consumer = Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[ORDER_EVENTS], sink };
+            consumer.start(&process, "placed orders");
+        }
+    }
+    let (router, health) = grpc.finish()?;
     let kafka = config.kafka;
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));

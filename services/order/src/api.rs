@@ -12,7 +12,8 @@ use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{Course, State},
+    checkout::Driver,
+    domain::{Course, Refusal, State},
     error::Error,
     metrics, saga,
     store::{self, Granted, Placed, Placer, Stored, Wanted, Wish},
@@ -24,6 +25,7 @@ pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) home: Region,
     pub(crate) placer: Placer,
+    pub(crate) driver: Driver,
     pub(crate) starter: saga::Starter,
 }
 
@@ -45,7 +47,7 @@ impl OrderService for Api {
         let request = decode(request.into_inner())?;
         let (stored, replayed) = match self.placer.place(request).await? {
             Placed::New(stored) => {
-                self.starter.start_soon(stored.order.id);
+                self.driver.start_soon(stored.order.id);
                 metrics::count(State::Placed);
                 (stored, false)
             }
@@ -59,6 +61,9 @@ impl OrderService for Api {
         let CancelOrderRequest { order_id, session_id, idempotency_key } = request.into_inner();
         let wish = wish(&order_id, &session_id, &idempotency_key, Wanted::Cancel)?;
         let id = wish.order;
+        if !self.driver.can_cancel() {
+            return Err(Error::from(Refusal::TooLate).into());
+        }
         let (order, replayed) = self.wish(wish).await?;
         // Also after a repeat: the first time may have died between its commit and this.
         self.starter.tell_cancelled_soon(id);

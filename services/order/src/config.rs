@@ -1,6 +1,6 @@
 //! Settings of the order service.
 
-use config::{Reader, Secret};
+use config::{Checkout, Reader, Secret};
 use ids::Region;
 use temporal::Temporal;
 use tonic::transport::Endpoint;
@@ -22,6 +22,8 @@ pub struct Config {
     pub inventory: Endpoint,
     /// Payment of the region.
     pub payment: Endpoint,
+    /// How orders come to their end.
+    pub checkout: Checkout,
 }
 
 impl Config {
@@ -34,6 +36,7 @@ impl Config {
             temporal: Temporal::read(reader),
             inventory: reader.parsed("INVENTORY_ADDR", "http://127.0.0.1:21102"),
             payment: reader.parsed("PAYMENT_ADDR", "http://127.0.0.1:21103"),
+            checkout: reader.parsed("CHECKOUT", Checkout::Saga.as_str()),
         }
     }
 }

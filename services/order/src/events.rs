@@ -6,6 +6,11 @@ use store::outbox::Event;
 
 use crate::domain::{Line, Order, State};
 
+/// [`of`] an order that was accepted, where it is checked out by events alone: whoever takes the money hears of the card that way.
+pub(crate) fn with_card(order: &Order) -> Event {
+    Event { payload: event::OrderPlaced { payment_token: order.payment_token.clone(), ..placed(order) }.encode_to_vec(), ..of(order) }
+}
+
 /// The event that tells of the state `order` has just reached.
 pub(crate) fn of(order: &Order) -> Event {
     let (order_id, version) = (order.id.to_string(), order.version);
@@ -30,6 +35,7 @@ fn placed(order: &Order) -> event::OrderPlaced {
         lines: order.lines.iter().map(line).collect(),
         total: Some(order.total.into()),
         version: order.version,
+        payment_token: String::new(),
     }
 }
 

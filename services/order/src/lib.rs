@@ -15,8 +15,10 @@
 //! CancelOrder ── course: cancelling, unless the pivot was first ── commit ── answer ──> a signal, to be quick
 //! ReturnOrder ── course: returning, once shipped ── commit ── answer ──> workflow `<order>/return`: refund ─> take back
 //! ```
+//! With `CHECKOUT=two-phase` or `choreography` no saga but [`checkout`] brings orders to their end, to be compared with it.
 
 mod api;
+mod checkout;
 mod config;
 pub mod domain;
 mod error;

@@ -23,6 +23,7 @@ pub use order::OrderSaga;
 pub use returning::OrderReturn;
 use starter::Errands;
 pub(crate) use starter::Starter;
+pub(crate) use steps::BY_SHOPPER;
 pub use steps::{SagaInput, Steps};
 
 use crate::store::Pressure;

@@ -42,14 +42,24 @@ struct OrderRow {
     cancel_reason: String,
     version: i64,
     placed_at: OffsetDateTime,
+    skus: Vec<String>,
+    quantities: Vec<i32>,
+    titles: Vec<String>,
+    units_minor: Vec<i64>,
 }
 
-#[derive(FromRow)]
-struct LineRow {
-    sku: String,
-    quantity: i32,
-    title: String,
-    unit_minor: i64,
+/// An order with its lines, in one row. `FOR UPDATE OF o` may follow.
+macro_rules! select {
+    ($lock:literal) => {
+        concat!(
+            "SELECT o.*, l.* FROM orders o, LATERAL (
+                 SELECT coalesce(array_agg(sku ORDER BY line_no), '{}') AS skus, coalesce(array_agg(quantity ORDER BY line_no), '{}') AS quantities,
+                     coalesce(array_agg(title ORDER BY line_no), '{}') AS titles, coalesce(array_agg(unit_minor ORDER BY line_no), '{}') AS units_minor
+                 FROM order_lines WHERE order_id = o.order_id
+             ) l WHERE o.order_id = $1 ",
+            $lock
+        )
+    };
 }
 
 /// Claims the key. Whoever comes while the first is still running waits for it, as long as a lock may be waited for.
@@ -120,27 +130,45 @@ pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl F
 
 /// Reads an order of either region.
 pub(crate) async fn get(pool: &PgPool, id: OrderId) -> Result<Stored, Error> {
-    let mut connection = pool.acquire().await?;
-    let row = sqlx::query_as("SELECT * FROM orders WHERE order_id = $1").bind(id.as_uuid()).fetch_optional(&mut *connection).await?;
-    read_in(&mut connection, row.ok_or(Error::NotFound)?).await
+    let row: Option<OrderRow> = sqlx::query_as(select!("")).bind(id.as_uuid()).fetch_optional(pool).await?;
+    row.ok_or(Error::NotFound)?.stored()
 }
 
-/// Applies `command` and says its event, in one transaction. False when it was applied before.
-pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<bool, Error> {
+/// The states that an order has reached, one after the other.
+pub(crate) struct Changes(pub(crate) Vec<State>);
+
+/// Applies `command` and says its event, in one transaction. Nothing changes when it was applied before.
+pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<(), Error> {
+    apply_all(pool, id, [command]).await
+}
+
+/// Applies `commands`, one after the other, and says their events, in one transaction: all or none.
+pub(crate) async fn apply_all(pool: &PgPool, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
-    let order = lock_in(&mut tx, id).await?.order;
-    let Some(next) = domain::decide(&order, command)? else { return Ok(false) };
-    update_in(&mut tx, &order, &next).await?;
+    let Changes(states) = apply_in(&mut tx, id, commands).await?;
     tx.commit().await?;
-    if next.state != order.state {
-        metrics::count(next.state);
+    states.into_iter().for_each(metrics::count);
+    Ok(())
+}
+
+/// The same within the caller's transaction, which is to be rolled back after an error.
+pub(crate) async fn apply_in(tx: &mut PgConnection, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<Changes, Error> {
+    let mut order = lock_in(tx, id).await?.order;
+    let mut states = Vec::new();
+    for command in commands {
+        let Some(next) = domain::decide(&order, command)? else { continue };
+        update_in(tx, &order, &next).await?;
+        if next.state != order.state {
+            states.push(next.state);
+        }
+        order = next;
     }
-    Ok(true)
+    Ok(Changes(states))
 }
 
 async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Stored, Error> {
-    let row = sqlx::query_as("SELECT * FROM orders WHERE order_id = $1 FOR UPDATE").bind(id.as_uuid()).fetch_optional(&mut *tx).await?;
-    read_in(tx, row.ok_or(Error::NotFound)?).await
+    let row: Option<OrderRow> = sqlx::query_as(select!("FOR UPDATE OF o")).bind(id.as_uuid()).fetch_optional(tx).await?;
+    row.ok_or(Error::NotFound)?.stored()
 }
 
 /// Writes what became of `order`, which is locked, and says its new state.
@@ -159,34 +187,33 @@ async fn update_in(tx: &mut PgConnection, order: &Order, next: &Order) -> Result
     Ok(())
 }
 
-async fn read_in(connection: &mut PgConnection, row: OrderRow) -> Result<Stored, Error> {
-    let lines: Vec<LineRow> =
-        sqlx::query_as("SELECT sku, quantity, title, unit_minor FROM order_lines WHERE order_id = $1 ORDER BY line_no")
-            .bind(row.order_id)
-            .fetch_all(connection)
-            .await?;
-    let corrupt = |what| Error::Corrupt { order_id: row.order_id, what };
-    let currency = row.currency.parse().map_err(|_| corrupt("currency"))?;
-    let line = |line: LineRow| {
-        Ok(Line {
-            sku: line.sku.parse().map_err(|_| corrupt("sku"))?,
-            quantity: u32::try_from(line.quantity).map_err(|_| corrupt("quantity"))?,
-            title: line.title,
-            unit_price: Money::new(line.unit_minor, currency),
-        })
-    };
-    let order = Order {
-        id: OrderId::from_uuid(row.order_id),
-        session: row.session_id.parse().map_err(|_| corrupt("session_id"))?,
-        state: State::of(&row.state).ok_or_else(|| corrupt("state"))?,
-        course: Course::of(&row.course).ok_or_else(|| corrupt("course"))?,
-        home: row.home_region.parse().map_err(|_| corrupt("home_region"))?,
-        lines: lines.into_iter().map(line).collect::<Result<_, Error>>()?,
-        total: Money::new(row.total_minor, currency),
-        payment_token: row.payment_token,
-        address: row.address.0,
-        cancel_reason: row.cancel_reason,
-        version: row.version.cast_unsigned(),
-    };
-    Ok(Stored { order, placed_at: row.placed_at })
+impl OrderRow {
+    fn stored(self) -> Result<Stored, Error> {
+        let row = self;
+        let corrupt = |what| Error::Corrupt { order_id: row.order_id, what };
+        let currency = row.currency.parse().map_err(|_| corrupt("currency"))?;
+        let line = |(((sku, quantity), title), unit_minor): (((String, i32), String), i64)| {
+            Ok(Line {
+                sku: sku.parse().map_err(|_| corrupt("sku"))?,
+                quantity: u32::try_from(quantity).map_err(|_| corrupt("quantity"))?,
+                title,
+                unit_price: Money::new(unit_minor, currency),
+            })
+        };
+        let lines = row.skus.into_iter().zip(row.quantities).zip(row.titles).zip(row.units_minor).map(line);
+        let order = Order {
+            id: OrderId::from_uuid(row.order_id),
+            session: row.session_id.parse().map_err(|_| corrupt("session_id"))?,
+            state: State::of(&row.state).ok_or_else(|| corrupt("state"))?,
+            course: Course::of(&row.course).ok_or_else(|| corrupt("course"))?,
+            home: row.home_region.parse().map_err(|_| corrupt("home_region"))?,
+            lines: lines.collect::<Result<_, Error>>()?,
+            total: Money::new(row.total_minor, currency),
+            payment_token: row.payment_token,
+            address: row.address.0,
+            cancel_reason: row.cancel_reason,
+            version: row.version.cast_unsigned(),
+        };
+        Ok(Stored { order, placed_at: row.placed_at })
+    }
 }

@@ -1,4 +1,4 @@
-//! Starts every workflow that is missing, of open orders and of returns: after a crash between commit and start, or while Temporal was away.
+//! Sees to every open order and every return that nobody seems to see to: after a crash between commit and start, or while Temporal was away.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use ids::Region;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::Error, metrics, saga::Starter, store::sagas};
+use crate::{checkout::Driver, error::Error, metrics, saga::Starter, store::sagas};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Longest wait for the database.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sweeps until `shutdown`.
-pub(crate) async fn run(pool: PgPool, home: Region, starter: Starter, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: PgPool, home: Region, driver: Driver, starter: Starter, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        match tokio::time::timeout(PATIENCE, sweep(&pool, home, &starter)).await {
+        match tokio::time::timeout(PATIENCE, sweep(&pool, home, &driver, &starter)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "sweep failed"),
             Err(_) => tracing::warn!("sweep takes too long"),
@@ -23,11 +23,11 @@ pub(crate) async fn run(pool: PgPool, home: Region, starter: Starter, shutdown: 
     }
 }
 
-async fn sweep(pool: &PgPool, home: Region, starter: &Starter) -> Result<(), Error> {
+async fn sweep(pool: &PgPool, home: Region, driver: &Driver, starter: &Starter) -> Result<(), Error> {
     let orders = sagas::list_unstarted_orders(pool, home).await?;
     let returns = sagas::list_unstarted_returns(pool, home).await?;
     metrics::set_unstarted(orders.iter().chain(&returns).filter(|order| !order.was_started).count());
-    orders.into_iter().for_each(|order| starter.start_soon(order.id));
+    orders.into_iter().for_each(|order| driver.start_soon(order.id));
     returns.into_iter().for_each(|order| starter.start_return_soon(order.id));
     Ok(())
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cashier::Cashier,
-    domain::{Command, Intent, Terms},
+    domain::{Command, Intent, Payment, Terms},
     error::Error,
     events,
     reconciler::Reconciler,
@@ -30,9 +30,27 @@ const MAX_REFUND_KEY: usize = 200;
 
 /// Answers the RPCs.
 pub(crate) struct Api {
-    pub(crate) cashier: Cashier,
+    pub(crate) follower: Follower,
     pub(crate) reconciler: Reconciler,
+}
+
+/// Follows commands for callers who may not wait until the end.
+#[derive(Clone)]
+pub(crate) struct Follower {
+    pub(crate) cashier: Cashier,
     pub(crate) starter: Starter,
+}
+
+impl Follower {
+    /// Follows `command`, for as long as its caller waits. What that leaves open, `intent`, is handed over to a workflow.
+    pub(crate) async fn follow(&self, id: OrderId, command: Command, intent: Intent) -> Result<Payment, Error> {
+        let handover = Handover::new(&self.starter, id, intent);
+        let followed = self.cashier.follow(id, &command).await;
+        if !followed.as_ref().is_err_and(Error::leaves_open) {
+            handover.settled();
+        }
+        followed
+    }
 }
 
 #[tonic::async_trait]
@@ -66,7 +84,7 @@ impl PaymentService for Api {
 
     async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Result<Response<GetPaymentResponse>, Status> {
         let id = order_id(&request.into_inner().order_id)?;
-        let payment = self.cashier.read(id).await?;
+        let payment = self.follower.cashier.read(id).await?;
         Ok(Response::new(GetPaymentResponse { payment: Some(events::payment(id, &payment)) }))
     }
 
@@ -78,26 +96,20 @@ impl PaymentService for Api {
 
     async fn get_reconciliation(&self, request: Request<GetReconciliationRequest>) -> Result<Response<GetReconciliationResponse>, Status> {
         let day = reports::day(&request.into_inner().day)?;
-        let run = store::reconciliation::newest(&self.cashier.pool, day).await?;
+        let run = store::reconciliation::newest(&self.follower.cashier.pool, day).await?;
         Ok(Response::new(GetReconciliationResponse { reconciliation: run.map(reports::reconciliation) }))
     }
 
     async fn get_balances(&self, _request: Request<GetBalancesRequest>) -> Result<Response<GetBalancesResponse>, Status> {
-        let balances = store::ledger::balances(&self.cashier.pool).await?;
+        let balances = store::ledger::balances(&self.follower.cashier.pool).await?;
         Ok(Response::new(GetBalancesResponse { balances: balances.into_iter().map(reports::balance).collect() }))
     }
 }
 
 impl Api {
-    /// Follows `command`, for as long as its caller waits. What that leaves open, `intent`, is handed over to a workflow.
     async fn follow(&self, order_id: &str, command: Command, intent: Intent) -> Result<wire::Payment, Error> {
         let id = self::order_id(order_id)?;
-        let handover = Handover::new(&self.starter, id, intent);
-        let followed = self.cashier.follow(id, &command).await;
-        if !followed.as_ref().is_err_and(Error::leaves_open) {
-            handover.settled();
-        }
-        Ok(events::payment(id, &followed?))
+        Ok(events::payment(id, &self.follower.follow(id, command, intent).await?))
     }
 }
 
@@ -105,7 +117,7 @@ fn malformed(error: impl std::fmt::Display) -> Error {
     Error::Malformed(error.to_string())
 }
 
-fn order_id(text: &str) -> Result<OrderId, Error> {
+pub(crate) fn order_id(text: &str) -> Result<OrderId, Error> {
     text.parse().map_err(malformed)
 }
 
@@ -127,7 +139,7 @@ fn amount(amount: &proto::market::v1::Money) -> Result<Money, Error> {
     Ok(amount)
 }
 
-fn terms(amount: Option<&proto::market::v1::Money>, token: String) -> Result<Terms, Error> {
+pub(crate) fn terms(amount: Option<&proto::market::v1::Money>, token: String) -> Result<Terms, Error> {
     let amount = self::amount(amount.ok_or_else(|| malformed("amount is required"))?)?;
     if token.is_empty() || token.len() > MAX_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(malformed(format!("payment_token must have 1 to {MAX_TOKEN} visible ASCII characters")));

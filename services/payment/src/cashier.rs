@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Charge, Command, Intent, Next, Payment, Refusal, State},
+    domain::{self, Charge, Command, Intent, Next, Payment, Refusal, State},
     error::Error,
     psp::Psp,
     store::{self, Heard},
@@ -29,14 +29,13 @@ impl Cashier {
     /// Follows `command` and answers the payment as it then stands.
     pub(crate) async fn follow(&self, id: OrderId, command: &Command) -> Result<Payment, Error> {
         for _ in 0..MAX_QUESTIONS {
-            match store::next(&self.pool, id, command).await? {
-                (Next::Ask(question), _) => {
-                    let charge = self.psp.ask(id, &question).await?;
-                    self.learn(id, &charge).await?;
-                }
-                (_, payment) => {
-                    return Ok(payment);
-                }
+            let (next, payment) = store::next(&self.pool, id, command).await?;
+            let Next::Ask(question) = next else { return Ok(payment) };
+            let charge = self.psp.ask(id, &question).await?;
+            let payment = self.learn(id, &charge).await?;
+            // Mostly that was all, and there is nothing to keep.
+            if domain::next(Some(&payment), command)? == Next::Done {
+                return Ok(payment);
             }
         }
         Err(Error::OutcomeUnknown(format!("{command:?} of order {id} does not settle")))
@@ -52,8 +51,8 @@ impl Cashier {
     }
 
     /// Takes in what the provider says of the order's charge.
-    pub(crate) async fn learn(&self, id: OrderId, charge: &Charge) -> Result<(), Error> {
-        store::learn(&self.pool, id, charge).await.map(drop)
+    pub(crate) async fn learn(&self, id: OrderId, charge: &Charge) -> Result<Payment, Error> {
+        store::learn(&self.pool, id, charge).await
     }
 
     /// Takes in what the provider tells of the order's charge by the webhook `notice`.
@@ -68,12 +67,11 @@ impl Cashier {
             return Ok(payment);
         };
         match self.psp.look(id, charge_id).await {
-            Ok(charge) => self.learn(id, &charge).await?,
+            Ok(charge) => self.learn(id, &charge).await,
             Err(error) => {
                 tracing::warn!(%error, order.id = %id, "the provider could not be asked about a waiting payment");
-                return Ok(payment);
+                Ok(payment)
             }
         }
-        Ok(store::find(&self.pool, id).await?.ok_or(Refusal::Missing)?.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use config::{Reader, Secret};
+use config::{Checkout, Reader, Secret};
 use ids::Region;
 use temporal::Temporal;
 use url::Url;
@@ -30,6 +30,8 @@ pub struct Config {
     pub follow_after: Duration,
     /// The same while the bank asks the shopper.
     pub step_up_patience: Duration,
+    /// How orders come to their end.
+    pub checkout: Checkout,
 }
 
 impl Config {
@@ -50,6 +52,7 @@ impl Config {
             follow_after: reader.duration("FOLLOW_AFTER", "5s"),
             // Most shoppers have answered by then, and the provider has told of it.
             step_up_patience: reader.duration("STEP_UP_PATIENCE", "30s"),
+            checkout: reader.parsed("CHECKOUT", Checkout::Saga.as_str()),
         }
     }
 }

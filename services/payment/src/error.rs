@@ -66,6 +66,11 @@ impl Error {
         matches!(self, Self::PspUnavailable(_) | Self::OutcomeUnknown(_))
     }
 
+    /// Why, for those who are told by a value and not by an error.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.kind().1
+    }
+
     fn kind(&self) -> (Kind, &'static str) {
         match self {
             Self::Malformed(_) => (Kind::Invalid, "PAYMENT_INVALID_REQUEST"),

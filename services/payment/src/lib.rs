@@ -7,6 +7,8 @@
 //!   `payment.events`, keyed by order id.
 //! - Workflows: `PaymentCharge`, `PaymentReversal`, `PaymentRefund`, one for each order, void and refund that a call left open.
 //! - Keeps: PAY-1, PAY-2.
+//! - With `CHECKOUT=two-phase` it serves `checkout.v1.ParticipantService`; with `choreography` it hears `inventory.awaits_payment`. Both are
+//!   there to be compared with the saga.
 //!
 //! ```text
 //!        ┌─────────────────────── again, until done ───────────────────────┐
@@ -22,12 +24,14 @@
 
 mod api;
 mod cashier;
+mod choreography;
 mod config;
 pub mod domain;
 mod error;
 mod events;
 pub mod ledger;
 mod metrics;
+mod participant;
 mod psp;
 pub mod reconcile;
 mod reconciler;

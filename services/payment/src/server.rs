@@ -1,14 +1,20 @@
 //! Wiring: pool, provider, workers, RPCs, webhooks, health.
 
-use proto::payment::v1::payment_service_server::PaymentServiceServer;
+use ::config::Checkout;
+use proto::{
+    checkout::v1::participant_service_server::ParticipantServiceServer, payment::v1::payment_service_server::PaymentServiceServer,
+};
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::Outbox;
+use spine::{Consumer, InDatabase, Outbox, topics::INVENTORY_EVENTS};
+use store::two_phase::Prepared;
 
 use crate::{
-    api::Api,
+    api::{Api, Follower},
     cashier::Cashier,
+    choreography::{self, Held},
     config::Config,
     metrics,
+    participant::Participant,
     psp::Psp,
     reconciler::Reconciler,
     sweeper::Sweeper,
@@ -24,7 +30,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let pool = store::connect(&config.database_url, CONNECTIONS)?;
     let outbox = Outbox {
         pool: pool.clone(),
-        database_url: config.database_url,
+        database_url: config.database_url.clone(),
         bootstrap: config.kafka.clone(),
         source: format!("/market/{}/payment", config.region),
     };
@@ -44,7 +50,21 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let reconciler = Reconciler { cashier: cashier.clone() };
     process.spawn("reconciler", reconciler.clone().run(config.reconcile_every, process.shutdown.clone()));
     let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };
-    let (calls, health) = Grpc::default().with(PaymentServiceServer::new(Api { cashier, reconciler, starter })).finish()?;
+    let follower = Follower { cashier, starter };
+    let mut grpc = Grpc::default().with(PaymentServiceServer::new(Api { follower: follower.clone(), reconciler }));
+    match config.checkout {
+        Checkout::Saga => {}
+        Checkout::TwoPhase => {
+            let prepared = Prepared::new(&config.database_url, "payment")?;
+            grpc = grpc.with(ParticipantServiceServer::new(Participant { follower, pool: pool.clone(), prepared }));
+        }
+        Checkout::Choreography => {
+            let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: Held::new(follower) };
+            let consumer = Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[INVENTORY_EVENTS], sink };
+            consumer.start(&process, "held units");
+        }
+    }
+    let (calls, health) = grpc.finish()?;
     let kafka = config.kafka;
     // The provider is not ours: without it payments still can be read, and orders wait. Without Temporal what calls leave open waits.
     let readiness =

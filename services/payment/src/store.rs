@@ -100,18 +100,28 @@ async fn with_refunds(connection: &mut PgConnection, id: OrderId, payment: Payme
 /// What follows from `command`, and the payment as it stands; what is to be kept is kept when this returns.
 pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Result<(Next, Payment), Error> {
     let mut tx = pool.begin().await?;
+    let mut payment = lock_in(&mut tx, id).await?;
     loop {
-        let payment = lock_in(&mut tx, id).await?;
-        match (domain::next(payment.as_ref(), command)?, payment) {
-            // When another call was faster, its payment is looked at instead.
+        match (domain::next(payment.as_ref(), command)?, &mut payment) {
             (Next::Keep(kept), _) => {
-                if insert_in(&mut tx, id, &kept).await? {
+                payment = if insert_in(&mut tx, id, &kept).await? {
                     say_in(&mut tx, id, &kept, None).await?;
-                }
+                    Some(kept)
+                } else {
+                    // Another call was faster, so its payment is looked at instead.
+                    lock_in(&mut tx, id).await?
+                };
             }
-            (Next::KeepRefund(refund), _) => put_refund_in(&mut tx, id, &refund).await?,
-            (Next::Want(wish), _) => want_in(&mut tx, id, wish).await?,
+            (Next::KeepRefund(refund), Some(payment)) => {
+                put_refund_in(&mut tx, id, &refund).await?;
+                payment.refunds.push(refund);
+            }
+            (Next::Want(wish), Some(payment)) => {
+                want_in(&mut tx, id, wish).await?;
+                payment.wanted = Some(wish);
+            }
             (next, Some(payment)) => {
+                let payment = payment.clone();
                 tx.commit().await?;
                 return Ok((next, payment));
             }
@@ -120,13 +130,13 @@ pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Resul
     }
 }
 
-/// Brings the order's payment to where the provider says that it is. True when that changed something.
-pub(crate) async fn learn(pool: &PgPool, order_id: OrderId, charge: &Charge) -> Result<bool, Error> {
+/// Brings the order's payment to where the provider says that it is, and answers it as it then stands.
+pub(crate) async fn learn(pool: &PgPool, order_id: OrderId, charge: &Charge) -> Result<Payment, Error> {
     let mut tx = pool.begin().await?;
-    let changes = learn_in(&mut tx, order_id, charge).await?;
+    let (changes, payment) = learn_in(&mut tx, order_id, charge).await?;
     tx.commit().await?;
     metrics::count(&changes);
-    Ok(!changes.is_empty())
+    Ok(payment)
 }
 
 /// How a webhook was taken.
@@ -146,13 +156,13 @@ pub(crate) async fn hear(pool: &PgPool, notice: Uuid, order_id: OrderId, charge:
     if inbox::note_in(&mut tx, WEBHOOKS, &[notice]).await?.is_empty() {
         return Ok(Heard::Repeat);
     }
-    let changes = learn_in(&mut tx, order_id, charge).await?;
+    let (changes, _) = learn_in(&mut tx, order_id, charge).await?;
     tx.commit().await?;
     metrics::count(&changes);
     Ok(if changes.is_empty() { Heard::OldNews } else { Heard::News })
 }
 
-async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> Result<Vec<Change>, Error> {
+async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> Result<(Vec<Change>, Payment), Error> {
     let payment = lock_in(tx, order_id).await?.ok_or(domain::Refusal::Missing)?;
     let changes = domain::learn(&payment, charge).map_err(|source| {
         metrics::count_contradiction();
@@ -171,7 +181,8 @@ async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> 
     if let Some(last) = changes.last().filter(|last| last.payment.state.was_captured()) {
         forget_refunds_in(tx, order_id, &last.payment).await?;
     }
-    Ok(changes)
+    let payment = changes.last().map_or(payment, |last| last.payment.clone());
+    Ok((changes, payment))
 }
 
 async fn insert_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<bool, Error> {
@@ -210,6 +221,23 @@ async fn want_in(tx: &mut PgConnection, id: OrderId, wish: Wish) -> Result<(), E
         .bind(wish.as_str())
         .execute(tx)
         .await?;
+    Ok(())
+}
+
+/// Keeps what is wanted of a payment that is authorized. False when it is not.
+pub(crate) async fn want_of_authorized_in(tx: &mut PgConnection, id: OrderId, wish: Wish) -> Result<bool, Error> {
+    let is_authorized = lock_in(tx, id).await?.is_some_and(|payment| payment.state == State::Authorized && payment.wanted.is_none());
+    if is_authorized {
+        want_in(tx, id, wish).await?;
+    }
+    Ok(is_authorized)
+}
+
+/// Keeps a payment that is to be asked for and then captured, unless the order has one.
+pub(crate) async fn open_wanted_in(tx: &mut PgConnection, id: OrderId, terms: &Terms) -> Result<(), Error> {
+    if insert_in(tx, id, &Payment::open(terms.clone())).await? {
+        want_in(tx, id, Wish::Capture).await?;
+    }
     Ok(())
 }
 

@@ -174,6 +174,8 @@ fn version(topic: &str, kind: &str, payload: &[u8]) -> Result<Option<u64>, Decod
         (ORDER_EVENTS, "order.returned") => OrderReturned::decode(payload)?.version,
         (ORDER_EVENTS, "order.cancelled") => OrderCancelled::decode(payload)?.version,
         (PAYMENT_EVENTS, _) => PaymentChanged::decode(payload)?.version,
+        // They tell what is next and change nothing, so they carry no version.
+        (INVENTORY_EVENTS, "inventory.awaits_payment" | "inventory.refused") => return Ok(None),
         (INVENTORY_EVENTS, _) => ReservationChanged::decode(payload)?.version,
         (INVENTORY_ITEM, _) => ItemChanged::decode(payload)?.version,
         (CART_EVENTS, "cart.checked_out") => CartCheckedOut::decode(payload)?.version,

@@ -12,6 +12,7 @@ use rdkafka::consumer::Consumer as _;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::{Client, Place, letters::Letters, sink::Sink};
@@ -33,6 +34,9 @@ const ATTEMPTS: u32 = 9;
 const LOOK: Duration = Duration::from_secs(10);
 /// Longest time for a batch. A server that is gone without a word would hold the lane for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Messages that nobody here wants are noted together, so often: a commit for each of them would be most of what a consumer does.
+const NOTE_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a message was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +108,7 @@ impl Lane {
     ) -> Self {
         let (queue, items) = unbounded_channel();
         let load = Arc::<Load>::default();
-        let worker = Worker { place, client, sink, letters, signal, items, load: load.clone(), expected: None };
+        let worker = Worker { place, client, sink, letters, signal, items, load: load.clone(), expected: None, passed: None };
         Self { queue, load, work: tokio::spawn(worker.run()) }
     }
 
@@ -132,15 +136,33 @@ struct Worker<S> {
     load: Arc<Load>,
     /// What the database said last is the next offset.
     expected: Option<i64>,
+    /// What was passed over since, and the database does not know of.
+    passed: Option<Passed>,
+}
+
+/// Messages that are not wanted.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    /// The offset after them.
+    next: i64,
+    /// When the first of them came.
+    since: Instant,
 }
 
 impl<S: Sink> Worker<S> {
     async fn run(mut self) {
         let mut is_placed = false;
         loop {
-            let item = match tokio::time::timeout(LOOK, self.items.recv()).await {
+            let patience = if self.passed.is_some() { NOTE_EVERY } else { LOOK };
+            let item = match tokio::time::timeout(patience, self.items.recv()).await {
                 Ok(Some(item)) => item,
                 Ok(None) => return,
+                Err(_) if self.passed.is_some() => {
+                    if self.note().await == End::Moved {
+                        self.move_to(None).await;
+                    }
+                    continue;
+                }
                 Err(_) => {
                     if is_placed && self.wanted().await != self.expected {
                         self.move_to(None).await;
@@ -172,6 +194,7 @@ impl<S: Sink> Worker<S> {
 
     /// Reads the partition again from where the database wants it, or, when it does not say, from `from`.
     async fn move_to(&mut self, from: Option<i64>) {
+        self.passed = None;
         self.expected = self.wanted().await;
         if let Some(offset) = self.expected.or(from) {
             let _ = self.signal.send((self.place.clone(), Signal::Wants(offset)));
@@ -211,6 +234,10 @@ impl<S: Sink> Worker<S> {
 
     async fn finish(&mut self, batch: &[Received]) -> End {
         let Some(last) = batch.last() else { return End::Done };
+        if batch.iter().all(|received| received.delivery.as_ref().is_ok_and(|delivery| !self.sink.wants(delivery))) {
+            return self.pass(batch.len(), last.offset + 1).await;
+        }
+        self.passed = None;
         let deliveries: Option<Vec<&Delivery>> = batch.iter().map(|received| received.delivery.as_ref().ok()).collect();
         let is_done = match deliveries {
             Some(deliveries) if deliveries.len() > 1 => self.apply(&deliveries).await.is_ok(),
@@ -228,6 +255,31 @@ impl<S: Sink> Worker<S> {
         }
         // What is stored here is told to Kafka now and then; fails only when the partition was taken away, and then it is another's to tell.
         let _ = self.client.store_offset(&last.topic, last.partition, last.offset);
+        End::Done
+    }
+
+    /// Passes over messages that are not wanted.
+    async fn pass(&mut self, count: usize, next: i64) -> End {
+        metrics::counter!("market_spine_messages_total", "topic" => self.place.0.clone(), "outcome" => "passed").increment(count as u64);
+        let since = self.passed.map_or_else(Instant::now, |passed| passed.since);
+        self.passed = Some(Passed { next, since });
+        if since.elapsed() < NOTE_EVERY { End::Done } else { self.note().await }
+    }
+
+    /// Notes what was passed over.
+    async fn note(&mut self) -> End {
+        let Some(Passed { next, .. }) = self.passed.take() else { return End::Done };
+        let mut pauses = Pauses::default();
+        loop {
+            let noted = tokio::time::timeout(PATIENCE, self.sink.pass(&self.place.0, self.place.1, self.expected, next)).await;
+            match noted.unwrap_or_else(|_| Err(Refusal::Later("it takes too long".to_owned()))) {
+                Ok(()) => break,
+                Err(Refusal::Moved) => return End::Moved,
+                Err(refusal) => pauses.rest(&refusal, &self.place).await,
+            }
+        }
+        self.expected = Some(next);
+        let _ = self.client.store_offset(&self.place.0, self.place.1, next - 1);
         End::Done
     }
 

@@ -50,6 +50,12 @@ pub trait Sink: Send + Sync + 'static {
     /// The offset that is wanted next, if this place remembers it.
     async fn next_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>, Refusal>;
 
+    /// Whether a message is of interest. Those that are not are never brought here.
+    fn wants(&self, delivery: &Delivery) -> bool;
+
+    /// Notes that everything below `next` is done: [`Refusal::Moved`] when this place no longer wants the offset `expected`.
+    async fn pass(&self, topic: &str, partition: i32, expected: Option<i64>, next: i64) -> Result<(), Refusal>;
+
     /// Applies messages that follow one another, all or none: [`Refusal::Moved`] when this place no longer wants the offset `expected`.
     async fn apply(&self, deliveries: &[&Delivery], expected: Option<i64>) -> Result<(), Refusal>;
 
@@ -72,6 +78,16 @@ pub struct InDatabase<H> {
 impl<H: Handler> Sink for InDatabase<H> {
     async fn next_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>, Refusal> {
         Ok(consumers::next_offset(&mut *self.pool.acquire().await?, self.consumer, topic, partition).await?)
+    }
+
+    fn wants(&self, delivery: &Delivery) -> bool {
+        delivery.again.as_ref().is_none_or(|again| again.consumer == self.consumer) && self.handler.wants(&delivery.kind)
+    }
+
+    async fn pass(&self, topic: &str, partition: i32, expected: Option<i64>, next: i64) -> Result<(), Refusal> {
+        let mut connection = self.pool.acquire().await?;
+        let has_moved = consumers::advance_in(&mut connection, self.consumer, (topic, partition), expected, next).await?;
+        if has_moved { Ok(()) } else { Err(Refusal::Moved) }
     }
 
     async fn apply(&self, deliveries: &[&Delivery], expected: Option<i64>) -> Result<(), Refusal> {
@@ -110,10 +126,6 @@ impl<H: Handler> InDatabase<H> {
     async fn advance_in(&self, tx: &mut PgConnection, place: (&str, i32), expected: Option<i64>, done: i64) -> Result<(), Refusal> {
         let has_moved = consumers::advance_in(tx, self.consumer, place, expected, done + 1).await?;
         if has_moved { Ok(()) } else { Err(Refusal::Moved) }
-    }
-
-    fn wants(&self, delivery: &Delivery) -> bool {
-        delivery.again.as_ref().is_none_or(|again| again.consumer == self.consumer) && self.handler.wants(&delivery.kind)
     }
 
     async fn apply_one_in(&self, tx: &mut PgConnection, delivery: &Delivery, is_new: bool, is_dead: bool) -> Result<Applied, Refusal> {
@@ -156,6 +168,14 @@ pub struct Outside<L>(pub L);
 impl<L: Listener> Sink for Outside<L> {
     async fn next_offset(&self, _: &str, _: i32) -> Result<Option<i64>, Refusal> {
         Ok(None)
+    }
+
+    fn wants(&self, _: &Delivery) -> bool {
+        true
+    }
+
+    async fn pass(&self, _: &str, _: i32, _: Option<i64>, _: i64) -> Result<(), Refusal> {
+        Ok(())
     }
 
     async fn apply(&self, deliveries: &[&Delivery], _: Option<i64>) -> Result<(), Refusal> {

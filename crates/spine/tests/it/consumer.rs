@@ -9,12 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use spine::{Applied, Consumer, Delivery, Handler, InDatabase, Refusal, topics};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use spine::{Applied, Consumer, Delivery, Handler, InDatabase, Refusal};
+use sqlx::{AssertSqlSafe, PgConnection};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-use super::{Running, World, event, number};
+use super::{Running, World, number};
 
 /// Writes what it applies into a table.
 #[derive(Clone, Default)]
@@ -58,7 +58,10 @@ impl World {
     }
 
     pub(crate) fn consume(&self, handler: Log) -> Running {
-        consume(self.kafka.address(), self.pool.clone(), handler)
+        let sink = InDatabase { pool: self.pool.clone(), consumer: "log", handler };
+        // One broker serves all tests: a group is as much this test's own as its topic, and named like it.
+        let consumer = Consumer { bootstrap: self.kafka.address(), group: self.topic, topics: vec![self.topic].leak(), sink };
+        Running(tokio::spawn(async { consumer.run("log-0", CancellationToken::new()).await.expect("the settings are fine") }))
     }
 
     pub(crate) async fn logged(&self, key: &str) -> Vec<i64> {
@@ -78,18 +81,12 @@ impl World {
     }
 }
 
-fn consume(bootstrap: String, pool: PgPool, handler: Log) -> Running {
-    let sink = InDatabase { pool, consumer: "log", handler };
-    let consumer = Consumer { bootstrap, group: "log", topics: &[topics::ORDER_EVENTS], sink };
-    Running(tokio::spawn(async { consumer.run("log-0", CancellationToken::new()).await.expect("the settings are fine") }))
-}
-
 #[tokio::test]
 async fn every_event_twice_and_the_consumer_killed_again_and_again_is_applied_once_in_order() {
     let world = World::with_log().await;
     let mut consumer = world.consume(Log::default());
     for number in 0..120 {
-        let event = event(&format!("key-{}", number % 5), number);
+        let event = world.event(&format!("key-{}", number % 5), number);
         world.kafka.publish(&event).await;
         world.kafka.publish(&event).await;
         if number % 40 == 17 {
@@ -106,8 +103,8 @@ async fn every_event_twice_and_the_consumer_killed_again_and_again_is_applied_on
 async fn events_of_other_kinds_leave_no_trace() {
     let world = World::with_log().await;
     let _consumer = world.consume(Log::default());
-    world.kafka.publish(&store::outbox::Event { kind: "order.other", ..event("a", 1) }).await;
-    world.kafka.publish(&event("a", 2)).await;
+    world.kafka.publish(&store::outbox::Event { kind: "order.other", ..world.event("a", 1) }).await;
+    world.kafka.publish(&world.event("a", 2)).await;
     world.eventually_logged("a", &[2]).await;
     let noted: i64 = world.one("SELECT count(*) FROM inbox").await;
     assert_eq!(noted, 1);
@@ -119,13 +116,13 @@ async fn what_fails_is_tried_some_times_and_what_passes_goes_on() {
     let log = Log::default();
     log.is_broken.store(true, Ordering::Release);
     let _consumer = world.consume(log.clone());
-    world.kafka.publish(&event("a", FAILING)).await;
+    world.kafka.publish(&world.event("a", FAILING)).await;
     eventually("it was tried three times", Duration::from_secs(30), async || {
         let tried = log.tried.load(Ordering::Acquire);
         if tried >= 3 { Ok(()) } else { Err(format!("{tried} times")) }
     })
     .await;
-    world.kafka.publish(&event("a", 1)).await;
+    world.kafka.publish(&world.event("a", 1)).await;
     log.is_broken.store(false, Ordering::Release);
     world.eventually_logged("a", &[FAILING.into(), 1]).await;
 }
@@ -138,7 +135,7 @@ async fn a_database_that_is_away_only_delays() {
     sqlx::raw_sql("LOCK TABLE log").execute(&mut *lock).await.unwrap();
     let _consumer = world.consume(Log::default());
     for number in 0..20 {
-        world.kafka.publish(&event("a", number)).await;
+        world.kafka.publish(&world.event("a", number)).await;
     }
     tokio::time::sleep(Duration::from_secs(6)).await;
     lock.rollback().await.unwrap();
@@ -150,7 +147,7 @@ async fn a_consumer_that_is_moved_back_reads_again_and_applies_nothing_twice() {
     let world = World::with_log().await;
     let _consumer = world.consume(Log::default());
     for number in 0..10 {
-        world.kafka.publish(&event("a", number)).await;
+        world.kafka.publish(&world.event("a", number)).await;
     }
     world.eventually_logged("a", &(0..10).collect::<Vec<_>>()).await;
     // As `backbone spine replay` does; half of what was applied is to be applied again.
@@ -162,7 +159,7 @@ async fn a_consumer_that_is_moved_back_reads_again_and_applies_nothing_twice() {
     .await
     .unwrap();
     world.eventually_logged("a", &(0..10).collect::<Vec<_>>()).await;
-    world.kafka.publish(&event("a", 10)).await;
+    world.kafka.publish(&world.event("a", 10)).await;
     world.eventually_logged("a", &(0..11).collect::<Vec<_>>()).await;
 }
 
@@ -170,7 +167,7 @@ async fn a_consumer_that_is_moved_back_reads_again_and_applies_nothing_twice() {
 async fn the_offset_in_the_database_is_what_counts() {
     let world = World::with_log().await;
     let consumer = world.consume(Log::default());
-    world.kafka.publish(&event("a", 1)).await;
+    world.kafka.publish(&world.event("a", 1)).await;
     world.eventually_logged("a", &[1]).await;
     // Long enough for Kafka to hear of it.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -178,7 +175,7 @@ async fn the_offset_in_the_database_is_what_counts() {
     // As if the database had come back from a backup.
     sqlx::raw_sql("DELETE FROM log; DELETE FROM inbox; UPDATE consumer_offsets SET next_offset = 0").execute(&world.pool).await.unwrap();
     let _consumer = world.consume(Log::default());
-    world.kafka.publish(&event("a", 2)).await;
+    world.kafka.publish(&world.event("a", 2)).await;
     world.eventually_logged("a", &[1, 2]).await;
 }
 
@@ -188,10 +185,10 @@ async fn a_backlog_larger_than_memory_allows_is_read_in_bites() {
     let payload = vec![0_u8; 200_000];
     // 40 MB in one partition: five times what a lane may hold.
     for _ in 0..200 {
-        let event = store::outbox::Event { payload: payload.clone(), kind: "order.big", ..event("a", 0) };
+        let event = store::outbox::Event { payload: payload.clone(), kind: "order.big", ..world.event("a", 0) };
         world.kafka.publish(&event).await;
     }
-    world.kafka.publish(&event("a", 1)).await;
+    world.kafka.publish(&world.event("a", 1)).await;
     // Slow, so that the lane fills.
     sqlx::raw_sql(AssertSqlSafe(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;

@@ -2,22 +2,18 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use spine::{
-    letters::{self, Action},
-    topics,
-};
+use spine::letters::{self, Action};
 use testkit::eventually;
 
 use super::{
     World,
     consumer::{Log, POISON},
-    event,
 };
 
 impl World {
     async fn letters(&self, count: usize) -> Vec<letters::Letter> {
         eventually(&format!("{count} dead letters"), Duration::from_secs(30), async || {
-            let letters = letters::read(&self.kafka.address(), topics::ORDER_EVENTS).await.map_err(|error| format!("{error:?}"))?;
+            let letters = letters::read(&self.kafka.address(), self.topic).await.map_err(|error| format!("{error:?}"))?;
             if letters.len() >= count { Ok(letters) } else { Err(format!("{} of {count}", letters.len())) }
         })
         .await
@@ -35,14 +31,18 @@ async fn poison_is_put_aside_with_its_key_and_other_keys_go_on() {
     let (world, log) = broken().await;
     let _consumer = world.consume(log.clone());
     for (key, number) in [("a", 1), ("a", POISON), ("b", 2), ("a", 3), ("b", 4), ("a", 5)] {
-        world.kafka.publish(&event(key, number)).await;
+        world.kafka.publish(&world.event(key, number)).await;
     }
     world.eventually_logged("b", &[2, 4]).await;
     let letters = world.letters(3).await;
     assert_eq!(world.logged("a").await, [1]);
     assert!(letters[0].cause.contains("it is poison"), "{}", letters[0].cause);
     assert!(letters[1].cause.contains("earlier message"), "{}", letters[1].cause);
-    assert!(letters.iter().all(|letter| letter.consumer == "log" && letter.origin.starts_with("order.events/") && letter.attempts >= 1));
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.consumer == "log" && letter.origin.starts_with(&format!("{}/", world.topic)) && letter.attempts >= 1)
+    );
 
     // Replayed while the fault is still there, they come back, and nothing has changed.
     for letter in &letters {
@@ -59,7 +59,7 @@ async fn poison_is_put_aside_with_its_key_and_other_keys_go_on() {
         letters::send_again(&world.kafka.address(), letter, Action::Replay).await.unwrap();
     }
     world.eventually_logged("a", &[1, i64::from(POISON), 3, 5]).await;
-    world.kafka.publish(&event("a", 7)).await;
+    world.kafka.publish(&world.event("a", 7)).await;
     world.eventually_logged("a", &[1, i64::from(POISON), 3, 5, 7]).await;
     let waiting: i64 = world.one("SELECT count(*) FROM dead_letters").await;
     assert_eq!(waiting, 0);
@@ -69,18 +69,18 @@ async fn poison_is_put_aside_with_its_key_and_other_keys_go_on() {
 async fn a_letter_that_is_dropped_is_never_applied_and_frees_its_key() {
     let (world, log) = broken().await;
     let _consumer = world.consume(log.clone());
-    world.kafka.publish(&event("a", POISON)).await;
+    world.kafka.publish(&world.event("a", POISON)).await;
     let letters = world.letters(1).await;
     log.is_broken.store(false, Ordering::Release);
     letters::send_again(&world.kafka.address(), &letters[0], Action::Drop).await.unwrap();
-    world.kafka.publish(&event("b", 1)).await;
+    world.kafka.publish(&world.event("b", 1)).await;
     world.eventually_logged("b", &[1]).await;
     eventually("the key is free", Duration::from_secs(20), async || {
         let waiting: i64 = world.one("SELECT count(*) FROM dead_letters").await;
         if waiting == 0 { Ok(()) } else { Err(format!("{waiting} letters")) }
     })
     .await;
-    world.kafka.publish(&event("a", 2)).await;
+    world.kafka.publish(&world.event("a", 2)).await;
     world.eventually_logged("a", &[2]).await;
 }
 
@@ -88,8 +88,8 @@ async fn a_letter_that_is_dropped_is_never_applied_and_frees_its_key() {
 async fn a_message_that_is_none_of_ours_is_put_aside() {
     let world = World::with_log().await;
     let _consumer = world.consume(Log::default());
-    world.kafka.publish_raw(topics::ORDER_EVENTS, "a", b"whatever").await;
-    world.kafka.publish(&event("a", 1)).await;
+    world.kafka.publish_raw(world.topic, "a", b"whatever").await;
+    world.kafka.publish(&world.event("a", 1)).await;
     world.eventually_logged("a", &[1]).await;
     let letters = world.letters(1).await;
     assert_eq!((letters[0].event_id, letters[0].payload.as_ref()), (None, b"whatever".as_ref()));

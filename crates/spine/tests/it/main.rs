@@ -7,7 +7,7 @@ mod relay;
 use std::time::Duration;
 
 use config::Secret;
-use spine::{Outbox, topics};
+use spine::Outbox;
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use store::outbox::Event;
 use testkit::{Kafka, eventually};
@@ -15,20 +15,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A database with the shared tables, as a service has it, and a broker.
+/// A database with the shared tables, as a service has it, and a topic.
 struct World {
     url: Secret,
     pool: PgPool,
-    kafka: Kafka,
+    kafka: &'static Kafka,
+    topic: &'static str,
 }
 
 impl World {
     async fn new() -> Self {
-        let (kafka, url) = tokio::join!(Kafka::start(), async { testkit::postgres().await.database("order").await });
+        let (kafka, url) = tokio::join!(testkit::kafka(), async { testkit::postgres().await.database("order").await });
         let none = Migrator { migrations: Vec::new().into(), ..Migrator::DEFAULT };
         store::migrate(&url, &none).await.expect("the shared tables can be made");
         let pool = store::connect(&url, 16).expect("the URL is fine");
-        Self { url, pool, kafka }
+        Self { url, pool, kafka, topic: kafka.topic().await }
     }
 
     /// A relay of this outbox. Dropping it is as sudden as a kill: nothing is told to anybody.
@@ -41,17 +42,28 @@ impl World {
         Running(tokio::spawn(async { outbox.run(CancellationToken::new()).await.expect("the settings are fine") }))
     }
 
+    fn event(&self, key: &str, number: u32) -> Event {
+        let payload = number.to_be_bytes().to_vec();
+        Event { id: Uuid::now_v7(), topic: self.topic, key: key.to_owned(), kind: "order.test", payload }
+    }
+
     async fn append(&self, key: &str, number: u32) -> Uuid {
         let mut tx = self.pool.begin().await.expect("postgres answers");
-        let id = append_in(&mut tx, key, number).await;
+        let id = self.append_in(&mut tx, key, number).await;
         tx.commit().await.expect("postgres commits");
         id
+    }
+
+    async fn append_in(&self, tx: &mut PgConnection, key: &str, number: u32) -> Uuid {
+        let event = self.event(key, number);
+        store::outbox::append_in(tx, &event).await.expect("an event can be appended");
+        event.id
     }
 
     /// What Kafka has, as soon as that many different events are there.
     async fn published(&self, count: usize) -> Vec<(String, u32, Uuid)> {
         eventually(&format!("{count} events are published"), Duration::from_secs(30), async || {
-            let all = self.kafka.everything_in(topics::ORDER_EVENTS).await;
+            let all = self.kafka.everything_in(self.topic).await;
             let mut ids: Vec<Uuid> = all.iter().map(|delivery| delivery.event_id).collect();
             ids.sort_unstable();
             ids.dedup();
@@ -79,17 +91,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn event(key: &str, number: u32) -> Event {
-    let payload = number.to_be_bytes().to_vec();
-    Event { id: Uuid::now_v7(), topic: topics::ORDER_EVENTS, key: key.to_owned(), kind: "order.test", payload }
-}
-
-async fn append_in(tx: &mut PgConnection, key: &str, number: u32) -> Uuid {
-    let event = event(key, number);
-    store::outbox::append_in(tx, &event).await.expect("an event can be appended");
-    event.id
 }
 
 fn number(payload: &[u8]) -> u32 {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use testkit::eventually;
 
-use super::{World, append_in, numbers_of};
+use super::{World, numbers_of};
 
 #[tokio::test]
 async fn what_commits_is_published_in_commit_order_and_what_is_rolled_back_is_not() {
@@ -14,9 +14,9 @@ async fn what_commits_is_published_in_commit_order_and_what_is_rolled_back_is_no
     world.append("other", 0).await;
     world.published(1).await;
     let mut slow = world.pool.begin().await.unwrap();
-    append_in(&mut slow, "a", 1).await;
+    world.append_in(&mut slow, "a", 1).await;
     let mut never = world.pool.begin().await.unwrap();
-    append_in(&mut never, "a", 99).await;
+    world.append_in(&mut never, "a", 99).await;
     world.append("a", 2).await;
     never.rollback().await.unwrap();
     slow.commit().await.unwrap();
@@ -139,10 +139,12 @@ async fn a_day_is_dropped_only_when_all_of_it_is_in_kafka() {
     let world = World::new().await;
     let days = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'outbox'::regclass";
     let before: i64 = world.one(days).await;
-    sqlx::raw_sql(
-        "SELECT make_day('outbox', 'created_at', date '2026-01-05');
-         INSERT INTO outbox (event_id, topic, key, type, payload, created_at) VALUES (gen_random_uuid(), 'order.events', 'a', 'order.test', '\\x00000001', '2026-01-05 12:00Z')",
+    sqlx::raw_sql("SELECT make_day('outbox', 'created_at', date '2026-01-05')").execute(&world.pool).await.unwrap();
+    sqlx::query(
+        "INSERT INTO outbox (event_id, topic, key, type, payload, created_at)
+         VALUES (gen_random_uuid(), $1, 'a', 'order.test', '\\x00000001', '2026-01-05 12:00Z')",
     )
+    .bind(world.topic)
     .execute(&world.pool)
     .await
     .unwrap();

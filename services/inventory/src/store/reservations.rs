@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use ids::{OrderId, Sku};
-use sqlx::{FromRow, PgConnection, PgPool, PgTransaction};
+use sqlx::{FromRow, PgConnection, PgPool};
 use store::outbox;
-use uuid::Uuid;
 
 use crate::{
-    domain::{self, Command, Event, Lines, Movement, Refusal, Reservation, Shelf, State, Stock},
+    domain::{self, Command, Event, Lines, Refusal, Reservation, Shelf, State, Stock},
     error::Error,
     events,
 };
@@ -26,18 +25,26 @@ pub(crate) struct Applied {
 /// long gone on without it.
 pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<Applied, Error> {
     let mut tx = pool.begin().await?;
-    let applied = apply_in(&mut tx, id, command).await;
+    let applied = apply_or_refuse_in(&mut tx, id, command).await;
+    if matches!(applied, Ok(_) | Err(Error::Refused(_))) {
+        tx.commit().await?;
+    }
+    applied
+}
+
+/// [`apply`] within the caller's transaction, which is to be committed after a refusal too.
+pub(crate) async fn apply_or_refuse_in(tx: &mut PgConnection, id: OrderId, command: Command) -> Result<Applied, Error> {
+    let applied = apply_in(tx, id, command).await;
     match &applied {
-        Ok(_) => tx.commit().await?,
-        Err(Error::Refused(Refusal::OutOfStock(skus))) => refuse(tx, id, "out_of_stock", skus).await?,
-        Err(Error::Refused(Refusal::UnknownSku(skus))) => refuse(tx, id, "unknown_sku", skus).await?,
-        Err(_) => {}
+        Err(Error::Refused(Refusal::OutOfStock(skus))) => refuse_in(tx, id, "out_of_stock", skus).await?,
+        Err(Error::Refused(Refusal::UnknownSku(skus))) => refuse_in(tx, id, "unknown_sku", skus).await?,
+        _ => {}
     }
     applied
 }
 
 /// Keeps a refusal, on the row that [`apply_in`] has claimed; once, also when it is only repeated.
-async fn refuse(mut tx: PgTransaction<'_>, id: OrderId, why: &str, skus: &[Sku]) -> Result<(), Error> {
+async fn refuse_in(tx: &mut PgConnection, id: OrderId, why: &str, skus: &[Sku]) -> Result<(), Error> {
     let kept = sqlx::query("UPDATE reservations SET refused = $2, refused_skus = $3 WHERE order_id = $1 AND version = 0")
         .bind(id.as_uuid())
         .bind(why)
@@ -45,9 +52,9 @@ async fn refuse(mut tx: PgTransaction<'_>, id: OrderId, why: &str, skus: &[Sku])
         .execute(&mut *tx)
         .await?;
     if kept.rows_affected() == 1 {
-        write_in(&mut tx, id, &Event::Released(Lines::default()), 1, false).await?;
+        write_in(tx, id, &Event::Released(Lines::default()), 1, false).await?;
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 /// Applies `command` within the caller's transaction. A refused `Commit` or `Release` leaves nothing behind; after a refused `Reserve` the
@@ -143,47 +150,33 @@ async fn lock_stock_in(tx: &mut PgConnection, lines: &Lines) -> Result<BTreeMap<
     rows.into_iter().map(stock).collect()
 }
 
+/// One statement for all that an event changes. Its lines are kept when they are the reservation's first.
+const WRITE: &str = "
+    WITH line AS (
+        SELECT * FROM unnest($4::text[], $5::bigint[]) AS line (sku, quantity)
+    ), moved AS (
+        UPDATE stock SET on_hand = on_hand + $6 * quantity, reserved = reserved + $7 * quantity, sold = sold + $8 * quantity
+        FROM line WHERE stock.sku = line.sku
+    ), kept AS (
+        INSERT INTO reservation_lines (order_id, sku, quantity) SELECT $1, sku, quantity FROM line WHERE $9
+    )
+    UPDATE reservations SET state = $2, version = $3 WHERE order_id = $1";
+
 async fn write_in(tx: &mut PgConnection, id: OrderId, event: &Event, version: u64, is_new: bool) -> Result<(), Error> {
-    sqlx::query("UPDATE reservations SET state = $2, version = $3 WHERE order_id = $1")
+    let ((skus, quantities), movement) = (columns(event.lines()), event.movement());
+    sqlx::query(WRITE)
         .bind(id.as_uuid())
         .bind(event.state().as_str())
         .bind(version.cast_signed())
-        .execute(&mut *tx)
-        .await?;
-    if !event.lines().is_empty() {
-        move_units_in(tx, event.lines(), event.movement()).await?;
-        if is_new {
-            insert_lines_in(tx, id.as_uuid(), event.lines()).await?;
-        }
-    }
-    Ok(outbox::append_in(tx, &events::of_reservation(id, event, version)).await?)
-}
-
-async fn move_units_in(tx: &mut PgConnection, lines: &Lines, movement: Movement) -> Result<(), Error> {
-    let (skus, quantities) = columns(lines);
-    sqlx::query(
-        "UPDATE stock SET on_hand = on_hand + $3 * quantity, reserved = reserved + $4 * quantity, sold = sold + $5 * quantity
-         FROM unnest($1::text[], $2::bigint[]) AS line (sku, quantity) WHERE stock.sku = line.sku",
-    )
-    .bind(skus)
-    .bind(quantities)
-    .bind(movement.on_hand)
-    .bind(movement.reserved)
-    .bind(movement.sold)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn insert_lines_in(tx: &mut PgConnection, order_id: Uuid, lines: &Lines) -> Result<(), Error> {
-    let (skus, quantities) = columns(lines);
-    sqlx::query("INSERT INTO reservation_lines (order_id, sku, quantity) SELECT $1, * FROM unnest($2::text[], $3::bigint[])")
-        .bind(order_id)
         .bind(skus)
         .bind(quantities)
-        .execute(tx)
+        .bind(movement.on_hand)
+        .bind(movement.reserved)
+        .bind(movement.sold)
+        .bind(is_new)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    Ok(outbox::append_in(tx, &events::of_reservation(id, event, version)).await?)
 }
 
 fn columns(lines: &Lines) -> (Vec<String>, Vec<i64>) {

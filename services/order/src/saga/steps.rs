@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Why an order ends cancelled that its shopper cancelled.
-const BY_SHOPPER: &str = "ORDER_CANCELLED_BY_SHOPPER";
+pub(crate) const BY_SHOPPER: &str = "ORDER_CANCELLED_BY_SHOPPER";
 
 /// What a saga is started with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Steps {
     }
 
     async fn apply(&self, id: OrderId, command: Command) -> Result<(), ActivityError> {
-        store::apply(&self.pool, id, command).await.map(drop).map_err(again)
+        store::apply(&self.pool, id, command).await.map_err(again)
     }
 
     /// The first step is not always the first: when a worker dies within a workflow task, the steps that it took are taken again from the
@@ -199,7 +199,7 @@ impl Steps {
     /// Takes the order past the point where its shopper may cancel, or finds that they did.
     async fn pass_pivot(&self, id: OrderId) -> Result<Outcome, ActivityError> {
         match store::apply(&self.pool, id, Command::PassPivot).await {
-            Ok(_) => Ok(Outcome::Done),
+            Ok(()) => Ok(Outcome::Done),
             Err(Error::Refused(Refusal::CancelRequested)) => Ok(Outcome::Refused(BY_SHOPPER.to_owned())),
             Err(error) => Err(again(error)),
         }

@@ -30,7 +30,7 @@ use super::Stored;
 use crate::{
     domain::{self, Order, Request},
     error::Error,
-    events, metrics,
+    metrics,
 };
 
 /// Batches under way at once: enough that one is prepared while another is committed.
@@ -107,12 +107,14 @@ pub(crate) struct Placer {
     waiting: Arc<Mutex<Vec<Waiting>>>,
     turns: Arc<Semaphore>,
     pressure: Pressure,
+    /// The event that tells of an accepted order.
+    say: fn(&Order) -> Event,
 }
 
 impl Placer {
-    /// A placer of orders that are owned by `home`.
-    pub(crate) fn new(pool: PgPool, home: Region) -> Self {
-        Self { pool, home, waiting: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)), pressure: Pressure::none() }
+    /// A placer of orders that are owned by `home`, each told of by `say`.
+    pub(crate) fn new(pool: PgPool, home: Region, say: fn(&Order) -> Event) -> Self {
+        Self { pool, home, waiting: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)), pressure: Pressure::none(), say }
     }
 
     /// For those whose work can wait while orders come in.
@@ -171,7 +173,7 @@ impl Placer {
         metrics::batch(batch.len());
         self.pressure.note(batch.len());
         let asked: Vec<&Asked> = batch.iter().map(|one| &one.asked).collect();
-        match accept(&self.pool, self.home, &asked).await {
+        match self.accept(&asked).await {
             Ok(accepted) => {
                 let one = async |Waiting { asked, answer }: Waiting| {
                     let placed = match accepted.get(&asked.order.id.as_uuid()) {
@@ -190,6 +192,44 @@ impl Placer {
             Err(failed) => batch.into_iter().for_each(|one| drop(one.answer.send(Err(failed.error())))),
         }
         Vec::new()
+    }
+
+    /// Those of `batch` whose keys are new, stored, and when each was.
+    async fn accept(&self, batch: &[&Asked]) -> Result<HashMap<Uuid, OffsetDateTime>, Failed> {
+        let mut connection = self.pool.acquire().await.map_err(|error| Failed::Unreached(Arc::new(error)))?;
+        let column = |of: fn(&Asked) -> String| batch.iter().map(|asked| of(asked)).collect::<Vec<_>>();
+        let said: Vec<Event> = batch.iter().map(|asked| (self.say)(&asked.order)).collect();
+        let lines =
+            || batch.iter().flat_map(|asked| asked.order.lines.iter().zip(1_i32..).map(|(line, number)| (&asked.order, number, line)));
+        let rows: Vec<(Uuid, OffsetDateTime)> = sqlx::query_as(ACCEPT)
+            .bind(column(|asked| asked.scope.clone()))
+            .bind(column(|asked| asked.key.clone()))
+            .bind(batch.iter().map(|asked| asked.hash.clone()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|asked| asked.order.id.as_uuid()).collect::<Vec<_>>())
+            .bind(column(|asked| asked.order.session.to_string()))
+            .bind(column(|asked| asked.order.payment_token.clone()))
+            .bind(batch.iter().map(|asked| Json(&asked.order.address)).collect::<Vec<_>>())
+            .bind(batch.iter().map(|asked| asked.order.total.amount_minor).collect::<Vec<_>>())
+            .bind(column(|asked| asked.order.total.currency.to_string()))
+            .bind(said.iter().map(|event| event.id).collect::<Vec<_>>())
+            .bind(said.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|asked| asked.traceparent.clone()).collect::<Vec<_>>())
+            .bind(lines().map(|(order, ..)| order.id.as_uuid()).collect::<Vec<_>>())
+            .bind(lines().map(|(_, number, _)| number).collect::<Vec<_>>())
+            .bind(lines().map(|(.., line)| line.sku.to_string()).collect::<Vec<_>>())
+            .bind(lines().map(|(.., line)| line.quantity.cast_signed()).collect::<Vec<_>>())
+            .bind(lines().map(|(.., line)| line.title.clone()).collect::<Vec<_>>())
+            .bind(lines().map(|(.., line)| line.unit_price.amount_minor).collect::<Vec<_>>())
+            .bind(said[0].topic)
+            .bind(said[0].kind)
+            .bind(self.home.as_str())
+            .bind(PATIENCE[usize::from(batch.len() == 1)])
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|error| {
+                if error.as_database_error().is_some() { Failed::Undone(Arc::new(error)) } else { Failed::Unknown(Arc::new(error)) }
+            })?;
+        Ok(rows.into_iter().collect())
     }
 
     /// What the key was answered with before; `None` when it is new.
@@ -263,43 +303,6 @@ impl Failed {
             Self::Unknown(error) => Error::CommitUnknown(error.clone()),
         }
     }
-}
-
-/// Those of `batch` whose keys are new, stored, and when each was.
-async fn accept(pool: &PgPool, home: Region, batch: &[&Asked]) -> Result<HashMap<Uuid, OffsetDateTime>, Failed> {
-    let mut connection = pool.acquire().await.map_err(|error| Failed::Unreached(Arc::new(error)))?;
-    let column = |of: fn(&Asked) -> String| batch.iter().map(|asked| of(asked)).collect::<Vec<_>>();
-    let said: Vec<Event> = batch.iter().map(|asked| events::of(&asked.order)).collect();
-    let lines = || batch.iter().flat_map(|asked| asked.order.lines.iter().zip(1_i32..).map(|(line, number)| (&asked.order, number, line)));
-    let rows: Vec<(Uuid, OffsetDateTime)> = sqlx::query_as(ACCEPT)
-        .bind(column(|asked| asked.scope.clone()))
-        .bind(column(|asked| asked.key.clone()))
-        .bind(batch.iter().map(|asked| asked.hash.clone()).collect::<Vec<_>>())
-        .bind(batch.iter().map(|asked| asked.order.id.as_uuid()).collect::<Vec<_>>())
-        .bind(column(|asked| asked.order.session.to_string()))
-        .bind(column(|asked| asked.order.payment_token.clone()))
-        .bind(batch.iter().map(|asked| Json(&asked.order.address)).collect::<Vec<_>>())
-        .bind(batch.iter().map(|asked| asked.order.total.amount_minor).collect::<Vec<_>>())
-        .bind(column(|asked| asked.order.total.currency.to_string()))
-        .bind(said.iter().map(|event| event.id).collect::<Vec<_>>())
-        .bind(said.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
-        .bind(batch.iter().map(|asked| asked.traceparent.clone()).collect::<Vec<_>>())
-        .bind(lines().map(|(order, ..)| order.id.as_uuid()).collect::<Vec<_>>())
-        .bind(lines().map(|(_, number, _)| number).collect::<Vec<_>>())
-        .bind(lines().map(|(.., line)| line.sku.to_string()).collect::<Vec<_>>())
-        .bind(lines().map(|(.., line)| line.quantity.cast_signed()).collect::<Vec<_>>())
-        .bind(lines().map(|(.., line)| line.title.clone()).collect::<Vec<_>>())
-        .bind(lines().map(|(.., line)| line.unit_price.amount_minor).collect::<Vec<_>>())
-        .bind(said[0].topic)
-        .bind(said[0].kind)
-        .bind(home.as_str())
-        .bind(PATIENCE[usize::from(batch.len() == 1)])
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(
-            |error| if error.as_database_error().is_some() { Failed::Undone(Arc::new(error)) } else { Failed::Unknown(Arc::new(error)) },
-        )?;
-    Ok(rows.into_iter().collect())
 }
 
 /// A batch that panicked drops its answers; whether it was stored is not known then.

@@ -2,6 +2,7 @@
 //!
 //! NATS and in most tests Kafka and Temporal are left out: an order is accepted without them.
 
+mod checkout;
 mod durability;
 mod events;
 mod market;

@@ -1,16 +1,16 @@
-//! A market of one region without Kafka: orders, inventory, payment, the payment provider and Temporal, all real.
+//! A market of one region, in most tests without Kafka: orders, inventory, payment, the payment provider and Temporal, all real.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use ids::OrderId;
 use proto::{
     inventory::v1::{GetItemRequest, Item, PutItemRequest, ReserveRequest, inventory_service_client::InventoryServiceClient},
     market::v1::{Line, Money, PricedLine},
-    order::v1::{CancelOrderRequest, Order, ReturnOrderRequest},
+    order::v1::{CancelOrderRequest, Order, OrderState, ReturnOrderRequest},
     payment::v1::{AuthorizeRequest, GetPaymentRequest, PaymentState, VoidRequest, payment_service_client::PaymentServiceClient},
 };
 use rpc::{Client, Failure};
-use testkit::{Running, Temporal};
+use testkit::{Running, Temporal, eventually};
 
 use super::{World, placed, request};
 
@@ -30,15 +30,20 @@ pub(crate) struct Market {
 impl Market {
     /// `step_up` is how long a shopper takes to answer the bank.
     pub(crate) async fn new(step_up: &str) -> Self {
-        Self::started(step_up, true).await
+        Self::started(step_up, true, "saga", &testkit::nowhere()).await
     }
 
     /// The same with an order service that does not find Temporal: the test runs the sagas itself.
     pub(crate) async fn without_sagas(step_up: &str) -> Self {
-        Self::started(step_up, false).await
+        Self::started(step_up, false, "saga", &testkit::nowhere()).await
     }
 
-    async fn started(step_up: &str, runs_sagas: bool) -> Self {
+    /// A market whose orders come to their end by `checkout`, which is no saga.
+    pub(crate) async fn checked_out_by(checkout: &str, kafka: &str) -> Self {
+        Self::started("10ms", false, checkout, kafka).await
+    }
+
+    async fn started(step_up: &str, runs_sagas: bool, checkout: &str, kafka: &str) -> Self {
         let files = testkit::fresh_folder("psp");
         let files = files.to_str().expect("paths are text");
         let psp = [("DATA_DIR", files), ("PSP_WEBHOOK_SECRET", SECRET), ("PSP_STEP_UP_DELAY", step_up)];
@@ -47,12 +52,13 @@ impl Market {
         let database = postgres.database("order").await;
         let (psp_address, nowhere) = (psp.address(), testkit::nowhere());
         let (stock, money) = (postgres.as_service("inventory", &database), postgres.as_service("payment", &database));
-        let env = [("REGION", "eu"), ("DATABASE_URL", stock.expose()), ("KAFKA_BOOTSTRAP_SERVERS", &nowhere)];
+        let env = [("REGION", "eu"), ("DATABASE_URL", stock.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka), ("CHECKOUT", checkout)];
         let inventory = Running::migrated(&sibling("inventory"), &env).await;
         let env = [
             ("REGION", "eu"),
             ("DATABASE_URL", money.expose()),
-            ("KAFKA_BOOTSTRAP_SERVERS", &nowhere),
+            ("KAFKA_BOOTSTRAP_SERVERS", kafka),
+            ("CHECKOUT", checkout),
             ("PSP_ADDR", &psp_address),
             // The workflows of payment are not the subject here.
             ("TEMPORAL_ADDRESS", &nowhere),
@@ -62,8 +68,13 @@ impl Market {
         let temporal = Temporal::start().await;
         let (inventory_address, payment_address) = (inventory.address(), payment.address());
         let temporal_address = if runs_sagas { temporal.address() } else { nowhere };
-        let more =
-            [("TEMPORAL_ADDRESS", temporal_address.as_str()), ("INVENTORY_ADDR", &inventory_address), ("PAYMENT_ADDR", &payment_address)];
+        let more = [
+            ("KAFKA_BOOTSTRAP_SERVERS", kafka),
+            ("CHECKOUT", checkout),
+            ("TEMPORAL_ADDRESS", temporal_address.as_str()),
+            ("INVENTORY_ADDR", &inventory_address),
+            ("PAYMENT_ADDR", &payment_address),
+        ];
         let orders = World::with(database, &more).await;
         Self { orders, temporal, inventory, payment, _psp: psp }
     }
@@ -76,7 +87,7 @@ impl Market {
         self.payment.address()
     }
 
-    fn inventory(&self) -> InventoryServiceClient<Client> {
+    pub(crate) fn inventory(&self) -> InventoryServiceClient<Client> {
         InventoryServiceClient::new(rpc::channel(self.inventory.address().parse().expect("an address")))
     }
 
@@ -101,6 +112,15 @@ impl Market {
     /// The order as it is now.
     pub(crate) async fn now(&self, order: &Order) -> Order {
         self.orders.get(&order.order_id).await.expect("an order stays")
+    }
+
+    /// Waits until the order has come to its end.
+    pub(crate) async fn ends(&self, order: &Order) -> Order {
+        eventually("the order ends", Duration::from_secs(60), async || {
+            let now = self.now(order).await;
+            if [OrderState::Shipped, OrderState::Cancelled].contains(&now.state()) { Ok(now) } else { Err(format!("{now:?}")) }
+        })
+        .await
     }
 
     pub(crate) async fn cancel(&self, order: &Order, key: &str) -> Result<Order, Failure> {
@@ -143,6 +163,13 @@ impl Market {
         let request = GetPaymentRequest { order_id: order.order_id.clone() };
         let payment = self.payments().get_payment(request).await.ok()?.into_inner().payment?;
         (!payment.charge_id.is_empty()).then(|| payment.state())
+    }
+
+    /// `kill -9` of orders, inventory and payment, and a new start of each.
+    pub(crate) async fn kill_and_restart_all(&mut self) {
+        for service in [&mut self.orders.service, &mut self.inventory, &mut self.payment] {
+            service.kill_and_restart().await;
+        }
     }
 
     /// What can be sold of the order's item.

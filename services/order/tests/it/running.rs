@@ -89,15 +89,6 @@ async fn a_cancel_during_the_step_up_does_not_wait_for_the_next_look() {
 }
 
 impl Market {
-    /// Waits until the order's saga has ended.
-    async fn ends(&self, order: &Order) -> Order {
-        eventually("the order ends", Duration::from_secs(60), async || {
-            let now = self.now(order).await;
-            if [OrderState::Shipped, OrderState::Cancelled].contains(&now.state()) { Ok(now) } else { Err(format!("{now:?}")) }
-        })
-        .await
-    }
-
     async fn reaches(&self, order: &Order, state: OrderState) {
         eventually("the order gets there", Duration::from_secs(60), async || {
             let now = self.now(order).await;

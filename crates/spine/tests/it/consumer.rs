@@ -58,8 +58,8 @@ impl World {
     }
 
     pub(crate) fn consume(&self, handler: Log) -> Running {
-        let sink = InDatabase { pool: self.pool.clone(), consumer: "log", handler };
         // One broker serves all tests: a group is as much this test's own as its topic, and named like it.
+        let sink = InDatabase { pool: self.pool.clone(), consumer: self.topic, handler };
         let consumer = Consumer { bootstrap: self.kafka.address(), group: self.topic, topics: vec![self.topic].leak(), sink };
         Running(tokio::spawn(async { consumer.run("log-0", CancellationToken::new()).await.expect("the settings are fine") }))
     }

@@ -31,6 +31,10 @@ impl Handler for Placed {
         kind == "order.placed"
     }
 
+    fn most(&self) -> usize {
+        1
+    }
+
     async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
         let placed = OrderPlaced::decode(delivery.payload.as_ref()).map_err(poison)?;
         let id: OrderId = placed.order_id.parse().map_err(poison)?;

@@ -27,6 +27,10 @@ impl Handler for Orders {
         command(kind).is_some()
     }
 
+    fn most(&self) -> usize {
+        1
+    }
+
     async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
         let Some(command) = command(&delivery.kind) else { return Ok(Applied::default()) };
         let id: OrderId = delivery.key.parse().map_err(|error: ids::InvalidId| Refusal::Poison(error.to_string()))?;

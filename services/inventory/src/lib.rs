@@ -11,7 +11,8 @@
 //! ```text
 //! Reserve ── one transaction: the order's row, stock rows in SKU order, lines, outbox ── commit ── answer
 //! ```
-//! Every writer locks the order's row first and stock rows in SKU order after it, so two of them never wait for each other in a circle.
+//! Every writer locks the order's row first and stock rows in SKU order after it, and changes one order in a transaction, so two of
+//! them never wait for each other in a circle.
 
 mod api;
 mod choreography;

@@ -25,8 +25,8 @@ use crate::process;
 const CALLERS: usize = 8;
 /// After it: a decision that was on its way when the service died has arrived.
 const REACTION: Duration = Duration::from_millis(100);
-/// Before the kill, so that the callers are all under way.
-const WARM: Duration = Duration::from_millis(500);
+/// Before the kill.
+const WARM: Duration = Duration::from_secs(2);
 /// How often a kill may come too late to leave something undecided.
 const TRIES: usize = 20;
 /// Between two of the stranger's visits.
@@ -34,8 +34,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// All orders have ended by then.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The longest wait of another buyer.
-pub(super) async fn longest_wait(bed: &Bed, region: Region, way: Checkout) -> Result<Duration> {
+/// Another buyer's longest wait while all is well, and after the death.
+pub(super) async fn longest_waits(bed: &Bed, region: Region, way: Checkout) -> Result<(Duration, Duration)> {
     let mut database = bed.connect(region).await?;
     for _ in 0..TRIES {
         let (waited, left) = once(bed, region, way, &mut database).await?;
@@ -46,12 +46,12 @@ pub(super) async fn longest_wait(bed: &Bed, region: Region, way: Checkout) -> Re
     bail!("no kill of {TRIES} came between the phases")
 }
 
-/// One death: the stranger's longest wait, and how many orders were between the phases.
-async fn once(bed: &Bed, region: Region, way: Checkout, database: &mut PgConnection) -> Result<(Duration, i64)> {
+/// One death: the stranger's longest waits before and after, and how many orders were between the phases.
+async fn once(bed: &Bed, region: Region, way: Checkout, database: &mut PgConnection) -> Result<((Duration, Duration), i64)> {
     let line = orders::lines(bed, region).await?.swap_remove(0);
-    let stop = CancellationToken::new();
-    let stranger =
-        tokio::spawn(stranger(InventoryServiceClient::connect(bed.url(region, "inventory")).await?, line.sku.clone(), stop.clone()));
+    let (death, stop) = (CancellationToken::new(), CancellationToken::new());
+    let inventory = InventoryServiceClient::connect(bed.url(region, "inventory")).await?;
+    let stranger = tokio::spawn(stranger(inventory, line.sku.clone(), death.clone(), stop.clone()));
     let buying = {
         let (bed, line) = (bed.clone(), line.clone());
         // They end with the order service's connections.
@@ -65,6 +65,7 @@ async fn once(bed: &Bed, region: Region, way: Checkout, database: &mut PgConnect
             ensure!(Instant::now() < deadline, "no order was between the phases within {} s", LIMIT.as_secs());
         }
     }
+    death.cancel();
     process::signal(pid, Signal::KILL);
     sleep(REACTION).await;
     let left = prepared(database).await?;
@@ -92,9 +93,15 @@ async fn all_end(database: &mut PgConnection) -> Result<()> {
     }
 }
 
-/// Reserves one piece and gives it back, again and again until `stop`; the longest time that a reservation took, tried until it was had.
-async fn stranger(mut inventory: InventoryServiceClient<Channel>, sku: String, stop: CancellationToken) -> Result<Duration> {
-    let mut longest = Duration::ZERO;
+/// Reserves one piece and gives it back, again and again until `stop`; the longest time that a reservation took, tried until it was had, of
+/// those that ended before `death` and of the others.
+async fn stranger(
+    mut inventory: InventoryServiceClient<Channel>,
+    sku: String,
+    death: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(Duration, Duration)> {
+    let (mut before, mut after) = (Duration::ZERO, Duration::ZERO);
     while !stop.is_cancelled() {
         let order_id = Uuid::now_v7().to_string();
         let begun = Instant::now();
@@ -103,9 +110,10 @@ async fn stranger(mut inventory: InventoryServiceClient<Channel>, sku: String, s
         while let Err(status) = inventory.reserve(request.clone()).await {
             ensure!(begun.elapsed() < LIMIT, "a stranger cannot reserve: {}", status.message());
         }
-        longest = longest.max(begun.elapsed());
+        let longest = if death.is_cancelled() { &mut after } else { &mut before };
+        *longest = begun.elapsed().max(*longest);
         inventory.release(ReleaseRequest { order_id: order_id.clone(), idempotency_key: format!("{order_id}/release") }).await?;
         sleep(PAUSE).await;
     }
-    Ok(longest)
+    Ok((before, after))
 }

@@ -24,8 +24,6 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// .. until so few are left.
 const FEW: usize = 500;
 const FEW_BYTES: usize = 2 * 1024 * 1024;
-/// Most messages of one transaction.
-const BATCH: usize = 100;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a message is tried that fails although nothing is away: half a minute in all.
@@ -179,7 +177,7 @@ impl<S: Sink> Worker<S> {
                 }
             }
             let mut batch = vec![first];
-            while batch.len() < BATCH {
+            while batch.len() < self.sink.most() {
                 match self.items.try_recv() {
                     Ok(item) => batch.extend(self.take(item)),
                     Err(_) => break,

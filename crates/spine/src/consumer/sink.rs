@@ -13,6 +13,8 @@ use crate::{
     delivery::{Again, Received},
 };
 
+/// Most messages of one transaction.
+const BATCH: usize = 100;
 const BEHIND: &str = "an earlier message of its key is among the dead letters";
 
 /// What is left to do when the effect of a message has been committed.
@@ -33,6 +35,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether messages of this kind are of interest. Others are passed over without a trace.
     fn wants(&self, kind: &str) -> bool;
 
+    /// Most messages of one transaction. One, where each takes locks that others want too: in one order within a message is in no order within
+    /// a batch, and then two lanes can wait for each other.
+    fn most(&self) -> usize {
+        BATCH
+    }
+
     /// Applies a message that was not applied before. Its effect commits with the note that it was.
     async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal>;
 }
@@ -52,6 +60,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Whether a message is of interest. Those that are not are never brought here.
     fn wants(&self, delivery: &Delivery) -> bool;
+
+    /// Most messages that are brought here at once.
+    fn most(&self) -> usize {
+        BATCH
+    }
 
     /// Notes that everything below `next` is done: [`Refusal::Moved`] when this place no longer wants the offset `expected`.
     async fn pass(&self, topic: &str, partition: i32, expected: Option<i64>, next: i64) -> Result<(), Refusal>;
@@ -82,6 +95,10 @@ impl<H: Handler> Sink for InDatabase<H> {
 
     fn wants(&self, delivery: &Delivery) -> bool {
         delivery.again.as_ref().is_none_or(|again| again.consumer == self.consumer) && self.handler.wants(&delivery.kind)
+    }
+
+    fn most(&self) -> usize {
+        self.handler.most()
     }
 
     async fn pass(&self, topic: &str, partition: i32, expected: Option<i64>, next: i64) -> Result<(), Refusal> {

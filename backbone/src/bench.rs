@@ -97,6 +97,7 @@ pub async fn run(start: up::Options, options: &Options) -> Result<Exit> {
     let mut reports = Vec::new();
     for &suite in suites {
         let bed = Bed::new(&start, suite.needs_engines_only())?;
+        ensure!(!bed.is_taken()?, "another bench runs in {}", bed.home.path().display());
         let measured = async {
             if !suite.starts_its_own() {
                 bed.up().await?;

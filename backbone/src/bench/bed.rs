@@ -48,9 +48,13 @@ impl Bed {
         Ok(())
     }
 
+    /// Whether another bench runs in the same home, whose market must be left alone.
+    pub(super) fn is_taken(&self) -> Result<bool> {
+        self.home.is_locked()
+    }
+
     /// Starts it, from nothing. Its progress goes to standard error.
     pub(super) async fn up(&self) -> Result<()> {
-        ensure!(!self.home.is_locked()?, "another bench runs in {}", self.home.path().display());
         if self.home.path().exists() {
             self.down().await?;
         }

@@ -58,7 +58,7 @@ pub trait Sink: Send + Sync + 'static {
     /// The offset that is wanted next, if this place remembers it.
     async fn next_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>, Refusal>;
 
-    /// Whether a message is of interest. Those that are not are never brought here.
+    /// Whether a message is of interest. A batch of which none is comes by [`Sink::pass`].
     fn wants(&self, delivery: &Delivery) -> bool;
 
     /// Most messages that are brought here at once.

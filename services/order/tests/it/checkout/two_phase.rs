@@ -33,16 +33,6 @@ impl Market {
     }
 }
 
-/// A decision to commit takes so many seconds and fails, until the trigger is dropped.
-async fn hold_decisions(pool: &sqlx::PgPool, seconds: u32) {
-    let sql = format!(
-        "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF NEW.course = 'passed' THEN PERFORM pg_sleep({seconds}); RAISE 'not now'; END IF; RETURN NEW; END $$;
-         CREATE TRIGGER not_now BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION not_now()"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.expect("a trigger can be made");
-}
-
 #[tokio::test]
 async fn an_order_ships_or_leaves_nothing_behind() {
     let market = market().await;
@@ -65,7 +55,14 @@ async fn an_order_ships_or_leaves_nothing_behind() {
 async fn when_the_coordinator_dies_between_the_phases_others_wait_until_it_is_back() {
     let mut market = market().await;
     let pool = market.orders.pool();
-    hold_decisions(&pool, 4).await;
+    // The decision is an update of the order's row.
+    sqlx::raw_sql(
+        "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(4); RAISE 'not now'; END $$;
+         CREATE TRIGGER not_now BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION not_now()",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let order = market.ordered("tok_visa", 2).await;
     market.eventually_in_doubt(&order, &["inventory", "payment"]).await;
     market.orders.service.kill();
@@ -118,7 +115,14 @@ async fn late_votes_and_repeated_decisions_change_nothing() {
 async fn a_cancel_before_the_decision_counts() {
     let market = market().await;
     let pool = market.orders.pool();
-    hold_decisions(&pool, 1).await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.course = 'passed' THEN PERFORM pg_sleep(1); RAISE 'not now'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER not_now BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION not_now()",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let order = market.ordered("tok_visa", 2).await;
     market.eventually_in_doubt(&order, &["inventory", "payment"]).await;
     assert!(market.cancel(&order, "c").await.unwrap().cancel_requested);

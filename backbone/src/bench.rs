@@ -54,15 +54,19 @@ impl Suite {
         matches!(self, Self::Spine)
     }
 
-    /// It starts its markets itself, one for each way and round.
+    /// It starts its markets itself, a new one for each round.
     const fn starts_its_own(self) -> bool {
-        matches!(self, Self::Checkout)
+        matches!(self, Self::Checkout | Self::Sagas)
     }
 
-    async fn run(self, bed: &Bed, rounds: usize) -> Result<Report> {
+    async fn run(self, bed: &Bed, options: &Options) -> Result<Report> {
+        let rounds = options.rounds;
         match self {
             Self::PlaceOrder => place_order::run(bed, rounds).await,
-            Self::Sagas => sagas::run(bed, rounds).await,
+            Self::Sagas => {
+                let against = options.against.as_deref().map(|folder| bed.built_in(folder)).transpose()?;
+                Box::pin(sagas::run(bed, against.as_ref(), rounds)).await
+            }
             Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }
@@ -76,6 +80,8 @@ pub struct Options {
     pub suites: Vec<Suite>,
     /// Rounds of each; figures are medians over them.
     pub rounds: usize,
+    /// A folder with another build's programs, for `sagas`.
+    pub against: Option<PathBuf>,
     /// Print JSON instead of tables.
     pub json: bool,
     /// A folder (`docs`) that gets `benchmarks/<suite>.json` and `benchmarks.md`.
@@ -102,7 +108,7 @@ pub async fn run(start: up::Options, options: &Options) -> Result<Exit> {
             if !suite.starts_its_own() {
                 bed.up().await?;
             }
-            suite.run(&bed, options.rounds).await
+            suite.run(&bed, options).await
         };
         let outcome = tokio::select! {
             outcome = measured => Some(outcome),

@@ -179,7 +179,8 @@ enum Command {
     /// Measure what the design costs, each figure beside a rival's, and hold the medians against their targets.
     #[command(
         after_help = "Each suite starts a market of its own in <home>/bench and removes it.\n\nExamples:\n  backbone bench                       # every suite\n  \
-                            backbone bench place-order --rounds 3\n  backbone bench --write docs          # docs/benchmarks.md and its JSON"
+                            backbone bench place-order --rounds 3\n  backbone bench --write docs          # docs/benchmarks.md and its JSON\n  \
+                            backbone bench sagas --against ../old/target/release   # beside another build"
     )]
     Bench {
         /// Which suites; all when none is named.
@@ -187,6 +188,9 @@ enum Command {
         /// Rounds of each; a figure is the median over them.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
         rounds: u16,
+        /// Measure `sagas` beside another build, round by round: the folder with its programs.
+        #[arg(long, value_name = "FOLDER")]
+        against: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -328,8 +332,9 @@ async fn run(command: Command) -> Result<Exit> {
             let running = home.is_locked()?;
             doctor::print((!running).then_some(&plan), home.path(), json)
         }
-        Command::Bench { suites, rounds, json, write, start } => {
-            Box::pin(bench::run(start.options()?, &bench::Options { suites, rounds: rounds.into(), json, write })).await
+        Command::Bench { suites, rounds, against, json, write, start } => {
+            let options = bench::Options { suites, rounds: rounds.into(), against, json, write };
+            Box::pin(bench::run(start.options()?, &options)).await
         }
         Command::BenchRelay => bench::relay().await,
         Command::Demo { once, start } => demo::run(&start.options()?, once).await,

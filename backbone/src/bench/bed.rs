@@ -1,6 +1,10 @@
 //! A market of its own for one suite: fresh, and gone afterwards.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use config::Checkout;
@@ -28,12 +32,22 @@ pub(super) struct Bed {
     pub(super) home: Home,
     pub(super) ports: Ports,
     start: up::Options,
+    /// The program that starts it: this one, or another build's.
+    program: PathBuf,
 }
 
 impl Bed {
     pub(super) fn new(start: &up::Options, engines_only: bool) -> Result<Self> {
         let start = up::Options { home: start.home.join("bench"), engines_only, ..start.clone() };
-        Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start })
+        let program = std::env::current_exe().context("find this program")?;
+        Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start, program })
+    }
+
+    /// The same market of another build, whose programs are in `folder`.
+    pub(super) fn built_in(&self, folder: &Path) -> Result<Self> {
+        let program = folder.join("backbone");
+        ensure!(program.is_file(), "{} is missing: name the folder with a build's programs, e.g. target/release", program.display());
+        Ok(Self { program: std::path::absolute(program)?, ..self.clone() })
     }
 
     /// The same market with orders that come to their end by `checkout`.
@@ -65,7 +79,10 @@ impl Bed {
         if let Some(edge) = self.ports.edge {
             up.args(["--edge-port", &edge.to_string()]);
         }
-        up.args(["--checkout", self.start.checkout.as_str()]);
+        // An older build knows no other way.
+        if self.start.checkout != Checkout::Saga {
+            up.args(["--checkout", self.start.checkout.as_str()]);
+        }
         if self.start.engines_only {
             up.arg("--engines-only");
         }
@@ -84,10 +101,9 @@ impl Bed {
         Ok(())
     }
 
-    /// Another run of this program in the bench's home.
+    /// A run of the program in the bench's home.
     fn command(&self, command: &str) -> Command {
-        let program = std::env::current_exe().unwrap_or_else(|_| "backbone".into());
-        let mut run = Command::new(program);
+        let mut run = Command::new(&self.program);
         run.arg(command).arg("--home").arg(self.home.path()).stdin(Stdio::null()).stdout(std::io::stderr());
         run
     }
@@ -114,8 +130,12 @@ impl Bed {
         *url = url.replace(&format!("/{MARKET}"), &format!("/{database}"));
         let copy = url.parse::<PgConnectOptions>().context("the address is one of ours")?;
         run(&mut copy.connect().await?, format!("CREATE SCHEMA \"{service}\"")).await?;
-        let binary = std::env::current_exe()?.with_file_name(service);
-        let output = Command::new(binary).arg("migrate").envs(environment).output().await.context("migrate the copy")?;
+        let output = Command::new(self.program.with_file_name(service))
+            .arg("migrate")
+            .envs(environment)
+            .output()
+            .await
+            .context("migrate the copy")?;
         ensure!(output.status.success(), "migrate the copy: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }

@@ -17,6 +17,8 @@ use crate::output::problem;
 
 const CALLERS: usize = 64;
 const LENGTH: Duration = Duration::from_secs(5);
+/// What the brokers' JVMs and the caches learn in that time is no part of the figures.
+const WARMING: Duration = Duration::from_secs(20);
 const REGION: Region = Region::Eu;
 /// What pgbench runs: the statements of one `PlaceOrder`, in their order.
 const SCRIPT: &str = include_str!("place_order/place_order.sql");
@@ -26,9 +28,11 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     let mut report = Report::new("place-order", "How many orders a second are acknowledged, and how many could the database alone take?");
     let rival = Rival::prepare(bed).await?;
     let (mut ours, mut theirs, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    place(bed, WARMING).await?;
+    rival.run().await?;
     for round in 1..=rounds {
         let before = Cpu::of(&bed.processes());
-        let (rate, mut latencies) = place(bed).await?;
+        let (rate, mut latencies) = place(bed, LENGTH).await?;
         let used = Cpu::of(&bed.processes()).since(&before);
         let used: Vec<_> = used.iter().take(8).map(|(name, seconds)| format!("{name} {seconds:.1}")).collect();
         theirs.push(rival.run().await?);
@@ -42,16 +46,17 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     report.claims.push(Claim::new("PlaceOrder / pgbench", ours.ratio_to(&theirs), Target::AtLeast(0.5)));
     report.series = vec![ours, theirs, Series::new("PlaceOrder, p50", "ms", p50), Series::new("PlaceOrder, p99", "ms", p99)];
     report.conditions = vec![format!(
-        "{CALLERS} callers on {CONNECTIONS} connections, one line an order, {} s a round; fsync on for both",
-        LENGTH.as_secs()
+        "{CALLERS} callers on {CONNECTIONS} connections, one line an order, {} s a round after {} s of warming; fsync on for both",
+        LENGTH.as_secs(),
+        WARMING.as_secs()
     )];
     Ok(report)
 }
 
 /// One round of ours: orders acknowledged a second, and how long each took.
-async fn place(bed: &Bed) -> Result<(f64, Latencies)> {
+async fn place(bed: &Bed, length: Duration) -> Result<(f64, Latencies)> {
     let begun = Instant::now();
-    let latencies = orders::place(bed, REGION, CALLERS, Until::At(begun + LENGTH)).await?;
+    let latencies = orders::place(bed, REGION, CALLERS, Until::At(begun + length)).await?;
     #[expect(clippy::cast_precision_loss, reason = "a count of seconds of orders")]
     let rate = latencies.len() as f64 / begun.elapsed().as_secs_f64();
     Ok((rate, latencies))

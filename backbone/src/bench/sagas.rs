@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use ids::Region;
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
@@ -21,36 +21,62 @@ const ORDERS_EACH: usize = 50;
 /// A round that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
-/// What the first skeleton did on two cores, all provider steps as remote activities (docs/adr/0003-saga-on-temporal.md).
-const SKELETON: f64 = 20.8;
 /// Parts that cost less CPU time a saga are added up as `others`, in milliseconds.
 const SMALL: f64 = 0.5;
 
-/// Measures.
-pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
-    let mut report = Report::new("sagas", "How many orders a second are brought to their end, and where does the time go?");
-    let mut database = bed.connect(REGION).await?;
-    // What a JVM and caches learn in the first seconds is no part of the figures.
-    round(bed, &mut database).await?;
-    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+/// Measures, beside another build when there is one. Each round of each build has a market of its own, so that every one starts with nothing.
+pub(super) async fn run(bed: &Bed, against: Option<&Bed>, rounds: usize) -> Result<Report> {
+    let (mut ours, mut theirs, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=rounds {
-        let (rate, cost) = round(bed, &mut database).await?;
+        let (rate, cost) = alone(bed).await.with_context(|| format!("round {number}"))?;
         let text: Vec<_> = cost.iter().take(6).map(|(name, ms)| format!("{name} {ms:.1}")).collect();
         problem(format_args!("round {number}: {rate:.1} sagas/s; CPU ms a saga: {}", text.join(", ")));
-        rates.push(rate);
+        ours.push(rate);
         costs.push(cost);
+        if let Some(other) = against {
+            let (rate, cost) = alone(other).await.with_context(|| format!("round {number} of the other build"))?;
+            let ms: f64 = cost.iter().map(|(_, ms)| ms).sum();
+            problem(format_args!("round {number}, the other build: {rate:.1} sagas/s, {ms:.1} CPU ms each"));
+            theirs.push(rate);
+        }
     }
-    let rates = Series::new("sagas to the final state", "sagas/s", rates);
-    report.claims.push(Claim::new("against the first skeleton's 20.8/s", rates.median / SKELETON, Target::AtLeast(2.0)));
-    report.series = [rates].into_iter().chain(series(&costs)).collect();
+    let mut report = Report::new("sagas", "How many orders a second are brought to their end, and where does the time go?");
+    let ours = Series::new("sagas to the final state", "sagas/s", ours);
+    let theirs = against.map(|_| Series::new("the other build", "sagas/s", theirs));
+    if let Some(theirs) = &theirs {
+        report.claims.push(Claim::new("sagas/s / the other build's", ours.ratio_to(theirs), Target::AtLeast(2.0)));
+    }
+    report.series = [ours].into_iter().chain(theirs).chain(series(&costs)).collect();
     report.conditions = vec![
         format!(
-            "{CALLERS} callers place {} orders of one line in {REGION}; from the first call to the last `shipped`",
+            "{CALLERS} callers place {} orders of one line in {REGION}; from the first call to the last `shipped`; each round in a new market, \
+             after as many orders that are not counted",
             CALLERS * ORDERS_EACH
         ),
         "cost: CPU time of each part's processes in the round, divided by the orders; the rest of both regions stands by".to_owned(),
     ];
+    if against.is_some() {
+        report.conditions.push(
+            "the other build: the one named by `--against`; for the target the first skeleton, commit c1907da, whose provider steps were all \
+             remote activities"
+                .to_owned(),
+        );
+    }
     Ok(report)
+}
+
+/// One round in a new market.
+async fn alone(bed: &Bed) -> Result<(f64, Vec<(String, f64)>)> {
+    let measured = async {
+        bed.up().await?;
+        let mut database = bed.connect(REGION).await?;
+        // What a JVM and caches learn in the first seconds is no part of the figures.
+        round(bed, &mut database).await?;
+        round(bed, &mut database).await
+    };
+    let outcome = measured.await;
+    bed.down().await?;
+    outcome
 }
 
 /// CPU milliseconds a saga, by part: one series for each part that matters.

@@ -101,6 +101,7 @@ impl<S: Sink> Consumer<S> {
         let config = client::consumer(&self.bootstrap, self.group, member);
         let client = Client(Some(config.create_with_context(Rebalances(revoked))?));
         client.subscribe(self.topics)?;
+        self.topics.iter().for_each(|topic| lane::register(topic));
         let (signal, signals) = unbounded_channel();
         let dispatch = Dispatch {
             client: Arc::new(client),

@@ -49,6 +49,12 @@ const LONGEST_TRANSACTION: time::Duration = time::Duration::minutes(10);
 /// Rows that are read from the table at a time.
 const PAGE: i64 = 500;
 
+const ERRORS: &str = "market_outbox_relay_errors_total";
+const SLOTS_LOST: &str = "market_outbox_slots_lost_total";
+const REFUSED: &str = "market_outbox_refused_total";
+/// What a rule looks at has a value before it first counts, or the first time would be no increase.
+const COUNTERS: [&str; 3] = [ERRORS, SLOTS_LOST, REFUSED];
+
 /// An outbox and where it goes.
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -87,6 +93,7 @@ impl Outbox {
     /// When the settings are of no use.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let source = Source::from_url(&self.database_url)?;
+        COUNTERS.into_iter().for_each(|name| metrics::counter!(name).absolute(0));
         let publish = async {
             loop {
                 let Err(error) = self.session(&source).await;
@@ -95,7 +102,7 @@ impl Outbox {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
-                metrics::counter!("market_outbox_relay_errors_total").increment(1);
+                metrics::counter!(ERRORS).increment(1);
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "outbox relay will try again");
                 tokio::time::sleep(RETRY).await;
@@ -141,7 +148,7 @@ impl Outbox {
         let progress = outbox::progress(&self.pool).await?;
         outbox::set_progress(&self.pool, Progress { is_interrupted: true, ..progress }).await?;
         if !progress.is_interrupted {
-            metrics::counter!("market_outbox_slots_lost_total").increment(1);
+            metrics::counter!(SLOTS_LOST).increment(1);
             tracing::error!(slot = names.slot.name, since = %progress.confirmed_at, "the replication slot was lost; its events are published from the table");
         }
         names.slot.make(&self.pool).await?;

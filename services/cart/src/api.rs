@@ -13,7 +13,7 @@ use crate::{
     domain::Command,
     error::Error,
     events, metrics,
-    store::{self, Changed, Keyed},
+    store::{self, Bought, Changed, Keyed},
 };
 
 /// Answers the RPCs.
@@ -52,7 +52,7 @@ impl CartService for Api {
         let order_id = request.order_id.parse().map_err(malformed)?;
         let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
         let lines = request.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
-        let changed = store::check_out(&self.pool, decode_id(&request.cart_id)?, order_id, lines).await?;
+        let changed = store::check_out(&self.pool, Bought { id: decode_id(&request.cart_id)?, order_id, lines }).await?;
         Ok(Response::new(CheckOutResponse { cart: Some(self.told(&changed)) }))
     }
 }

@@ -7,7 +7,11 @@ use proto::events::order::v1::OrderPlaced;
 use spine::{Applied, Delivery, Handler, Refusal};
 use sqlx::PgConnection;
 
-use crate::{error::Error, metrics, store};
+use crate::{
+    error::Error,
+    metrics,
+    store::{self, Bought},
+};
 
 /// Name of the consumer group.
 pub(crate) const GROUP: &str = "cart";
@@ -22,19 +26,21 @@ impl Handler for Orders {
     }
 
     async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal> {
-        let (id, order_id, lines) = read(delivery)?;
-        let changed = store::check_out_in(tx, id, order_id, lines).await.map_err(|error| match error {
+        let applied = self.apply_all_in(tx, &[delivery]).await?;
+        Ok(applied.into_iter().next().unwrap_or_default())
+    }
+
+    async fn apply_all_in(&self, tx: &mut PgConnection, deliveries: &[&Delivery]) -> Result<Vec<Applied>, Refusal> {
+        let bought = deliveries.iter().map(|delivery| read(delivery)).collect::<Result<_, _>>()?;
+        let changed = store::check_out_all_in(tx, bought).await.map_err(|error| match error {
             Error::Refused(refusal) => Refusal::Poison(refusal.to_string()),
             Error::Database(error) => error.into(),
             error => Refusal::Failed(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
         })?;
-        let event = changed.and_then(|changed| changed.event);
-        Ok(Applied::then(move || event.iter().for_each(metrics::count)))
+        let events = changed.into_iter().filter_map(|changed| changed.event);
+        Ok(events.map(|event| Applied::then(move || metrics::count(&event))).collect())
     }
 }
-
-/// Whose cart, which order, and what it bought.
-type Bought = (SessionId, OrderId, Vec<(Sku, u32)>);
 
 fn read(delivery: &Delivery) -> Result<Bought, Refusal> {
     let poison = |error: &dyn std::fmt::Display| Refusal::Poison(format!("read order.placed: {error}"));
@@ -43,5 +49,5 @@ fn read(delivery: &Delivery) -> Result<Bought, Refusal> {
     let order_id: OrderId = placed.order_id.parse().map_err(|error: ids::InvalidId| poison(&error))?;
     let line = |line: proto::market::v1::PricedLine| Ok((line.sku.parse()?, line.quantity));
     let lines: Result<Vec<(Sku, u32)>, ids::InvalidId> = placed.lines.into_iter().map(line).collect();
-    Ok((id, order_id, lines.map_err(|error| poison(&error))?))
+    Ok(Bought { id, order_id, lines: lines.map_err(|error| poison(&error))? })
 }

@@ -1,5 +1,7 @@
 //! Carts in PostgreSQL. Every change commits with its event and, where one was given, its idempotency key.
 
+use std::collections::HashSet;
+
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use prost::Message as _;
 use sqlx::{PgConnection, PgPool};
@@ -67,28 +69,47 @@ pub(crate) async fn apply(pool: &PgPool, id: SessionId, command: Command, keyed:
     Ok(changed)
 }
 
+/// What an order took.
+#[derive(Debug)]
+pub(crate) struct Bought {
+    /// Whose cart.
+    pub(crate) id: SessionId,
+    pub(crate) order_id: OrderId,
+    pub(crate) lines: Vec<(Sku, u32)>,
+}
+
 /// Takes what an order bought out of the cart, once for each order, whoever asks first.
-pub(crate) async fn check_out(pool: &PgPool, id: SessionId, order_id: OrderId, lines: Vec<(Sku, u32)>) -> Result<Changed, Error> {
+pub(crate) async fn check_out(pool: &PgPool, bought: Bought) -> Result<Changed, Error> {
     let mut tx = pool.begin().await?;
-    let changed = check_out_in(&mut tx, id.clone(), order_id, lines).await?;
+    let id = bought.id.clone();
+    let changed = check_out_all_in(&mut tx, vec![bought]).await?;
     tx.commit().await?;
-    match changed {
+    match changed.into_iter().next() {
         Some(changed) => Ok(changed),
         None => Ok(Changed { cart: get(pool, id).await?, event: None }),
     }
 }
 
-/// The same within the caller's transaction; nothing when it was done before.
-pub(crate) async fn check_out_in(
-    tx: &mut PgConnection,
-    id: SessionId,
-    order_id: OrderId,
-    lines: Vec<(Sku, u32)>,
-) -> Result<Option<Changed>, Error> {
-    if inbox::note_in(tx, "check out", &[order_id.as_uuid()]).await?.is_empty() {
-        return Ok(None);
+/// The same of several orders within the caller's transaction; nothing for those whose order was there before, or that have no cart.
+pub(crate) async fn check_out_all_in(tx: &mut PgConnection, mut bought: Vec<Bought>) -> Result<Vec<Changed>, Error> {
+    let orders: Vec<_> = bought.iter().map(|bought| bought.order_id.as_uuid()).collect();
+    let new = inbox::note_in(tx, "check out", &orders).await?;
+    bought.retain(|bought| new.contains(&bought.order_id.as_uuid()));
+    let carts: Vec<&str> = bought.iter().map(|bought| bought.id.as_str()).collect();
+    let there: HashSet<String> = sqlx::query_scalar("SELECT cart_id FROM carts WHERE cart_id = ANY($1)")
+        .bind(carts)
+        .fetch_all(&mut *tx)
+        .await?
+        .into_iter()
+        .collect();
+    bought.retain(|bought| there.contains(bought.id.as_str()));
+    // In one order everywhere, so that no two batches wait for each other's carts.
+    bought.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+    let mut changed = Vec::with_capacity(bought.len());
+    for Bought { id, order_id, lines } in bought {
+        changed.push(apply_in(tx, id, Command::CheckOut { order_id, lines }).await?);
     }
-    apply_in(tx, id, Command::CheckOut { order_id, lines }).await.map(Some)
+    Ok(changed)
 }
 
 /// Applies `command` within the caller's transaction. A refusal leaves at most an empty cart behind.

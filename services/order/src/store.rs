@@ -8,7 +8,7 @@ use money::Money;
 use sqlx::{FromRow, PgConnection, PgPool};
 use store::{
     idempotency::{self, Claim},
-    outbox,
+    outbox::Event,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -119,7 +119,7 @@ pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl F
         return Err(Error::OtherRegion(stored.order.home));
     }
     if let Some(next) = domain::decide(&stored.order, command)? {
-        update_in(&mut tx, &stored.order, &next).await?;
+        write_in(&mut tx, &next, &[]).await?;
         stored.order = next;
     }
     let answer = encode(&stored);
@@ -137,13 +137,8 @@ pub(crate) async fn get(pool: &PgPool, id: OrderId) -> Result<Stored, Error> {
 /// The states that an order has reached, one after the other.
 pub(crate) struct Changes(pub(crate) Vec<State>);
 
-/// Applies `command` and says its event, in one transaction. Nothing changes when it was applied before.
-pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<(), Error> {
-    apply_all(pool, id, [command]).await
-}
-
-/// Applies `commands`, one after the other, and says their events, in one transaction: all or none.
-pub(crate) async fn apply_all(pool: &PgPool, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<(), Error> {
+/// Applies `commands`, one after the other, and says their events, in one transaction: all or none. What was applied before changes nothing.
+pub(crate) async fn apply(pool: &PgPool, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
     let Changes(states) = apply_in(&mut tx, id, commands).await?;
     tx.commit().await?;
@@ -153,15 +148,18 @@ pub(crate) async fn apply_all(pool: &PgPool, id: OrderId, commands: impl IntoIte
 
 /// The same within the caller's transaction, which is to be rolled back after an error.
 pub(crate) async fn apply_in(tx: &mut PgConnection, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<Changes, Error> {
-    let mut order = lock_in(tx, id).await?.order;
-    let mut states = Vec::new();
+    let before = lock_in(tx, id).await?.order;
+    let (mut order, mut states, mut said) = (before.clone(), Vec::new(), Vec::new());
     for command in commands {
         let Some(next) = domain::decide(&order, command)? else { continue };
-        update_in(tx, &order, &next).await?;
         if next.state != order.state {
             states.push(next.state);
+            said.push(events::of(&next));
         }
         order = next;
+    }
+    if order != before {
+        write_in(tx, &order, &said).await?;
     }
     Ok(Changes(states))
 }
@@ -171,19 +169,31 @@ async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Stored, Error> {
     row.ok_or(Error::NotFound)?.stored()
 }
 
-/// Writes what became of `order`, which is locked, and says its new state.
-async fn update_in(tx: &mut PgConnection, order: &Order, next: &Order) -> Result<(), Error> {
-    sqlx::query("UPDATE orders SET state = $2, course = $3, cancel_reason = $4, version = $5 WHERE order_id = $1")
-        .bind(next.id.as_uuid())
-        .bind(next.state.as_str())
-        .bind(next.course.as_str())
-        .bind(&next.cancel_reason)
-        .bind(next.version.cast_signed())
-        .execute(&mut *tx)
+/// What became of an order, and its events in their order.
+const WRITE: &str = "
+    WITH said AS (
+        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
+        SELECT event_id, topic, $1::uuid::text, type, payload, $10
+        FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bytea[]) WITH ORDINALITY AS event (event_id, topic, type, payload, number)
+        ORDER BY number
+    )
+    UPDATE orders SET state = $2, course = $3, cancel_reason = $4, version = $5 WHERE order_id = $1";
+
+/// Writes the order, whose row is locked, and says its events.
+async fn write_in(tx: &mut PgConnection, order: &Order, said: &[Event]) -> Result<(), Error> {
+    sqlx::query(WRITE)
+        .bind(order.id.as_uuid())
+        .bind(order.state.as_str())
+        .bind(order.course.as_str())
+        .bind(&order.cancel_reason)
+        .bind(order.version.cast_signed())
+        .bind(said.iter().map(|event| event.id).collect::<Vec<_>>())
+        .bind(said.iter().map(|event| event.topic).collect::<Vec<_>>())
+        .bind(said.iter().map(|event| event.kind).collect::<Vec<_>>())
+        .bind(said.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
+        .bind(telemetry::current_traceparent())
+        .execute(tx)
         .await?;
-    if next.state != order.state {
-        outbox::append_in(tx, &events::of(next)).await?;
-    }
     Ok(())
 }
 

@@ -258,7 +258,7 @@ impl<S: Sink> Worker<S> {
 
     /// Passes over messages that are not wanted.
     async fn pass(&mut self, count: usize, next: i64) -> End {
-        metrics::counter!("market_spine_messages_total", "topic" => self.place.0.clone(), "outcome" => "passed").increment(count as u64);
+        metrics::counter!(MESSAGES, "topic" => self.place.0.clone(), "outcome" => "passed").increment(count as u64);
         let since = self.passed.map_or_else(Instant::now, |passed| passed.since);
         self.passed = Some(Passed { next, since });
         if since.elapsed() < NOTE_EVERY { End::Done } else { self.note().await }
@@ -363,6 +363,13 @@ impl Pauses {
     }
 }
 
+const MESSAGES: &str = "market_spine_messages_total";
+
 fn count(topic: &str, outcome: &'static str) {
-    metrics::counter!("market_spine_messages_total", "topic" => topic.to_owned(), "outcome" => outcome).increment(1);
+    metrics::counter!(MESSAGES, "topic" => topic.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// A rule looks at the dead letters: they have a value before the first one.
+pub(super) fn register(topic: &str) {
+    metrics::counter!(MESSAGES, "topic" => topic.to_owned(), "outcome" => "dead_letter").absolute(0);
 }

@@ -43,6 +43,15 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Applies a message that was not applied before. Its effect commits with the note that it was.
     async fn apply_in(&self, tx: &mut PgConnection, delivery: &Delivery) -> Result<Applied, Refusal>;
+
+    /// Applies messages that came together: one after the other, unless a handler knows a way to do so at once.
+    async fn apply_all_in(&self, tx: &mut PgConnection, deliveries: &[&Delivery]) -> Result<Vec<Applied>, Refusal> {
+        let mut applied = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            applied.push(self.apply_in(tx, delivery).instrument(span(delivery)).await?);
+        }
+        Ok(applied)
+    }
 }
 
 /// Hears messages and does something outside any database of ours. May hear one twice.
@@ -119,9 +128,15 @@ impl<H: Handler> Sink for InDatabase<H> {
             let ids: Vec<_> = wanted.iter().map(|delivery| delivery.event_id).collect();
             let new = inbox::note_in(&mut tx, self.consumer, &ids).await?;
             let mut seen = HashSet::new();
-            for delivery in wanted {
-                let is_new = new.contains(&delivery.event_id) && seen.insert(delivery.event_id);
-                after.push(self.apply_one_in(&mut tx, delivery, is_new, dead.contains(&delivery.key)).await?);
+            let mut is_new = |delivery: &Delivery| new.contains(&delivery.event_id) && seen.insert(delivery.event_id);
+            if dead.is_empty() && wanted.iter().all(|delivery| delivery.again.is_none()) {
+                let new: Vec<&Delivery> = wanted.into_iter().filter(|delivery| is_new(delivery)).collect();
+                after = self.handler.apply_all_in(&mut tx, &new).await?;
+            } else {
+                for delivery in wanted {
+                    let is_new = is_new(delivery);
+                    after.push(self.apply_one_in(&mut tx, delivery, is_new, dead.contains(&delivery.key)).await?);
+                }
             }
         }
         tx.commit().await?;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Outbox,
+    Outbox, REFUSED,
     event::Envelope,
     in_time,
     landings::{Landing, Producer, Refusal},
@@ -158,7 +158,7 @@ impl<'a> Flight<'a> {
         for (event_id, refusal) in std::mem::take(&mut self.refused) {
             let Refusal { error, topic, key } = *refusal;
             tracing::error!(%error, event.id = %event_id, topic, key, "kafka will never take this event, it is set aside");
-            metrics::counter!("market_outbox_refused_total").increment(1);
+            metrics::counter!(REFUSED).increment(1);
             let cause = error.to_string();
             in_time(async { Ok(store::outbox::refuse(&self.outbox.pool, event_id, &topic, &key, &cause).await?) }).await?;
         }

@@ -100,13 +100,13 @@ impl Coordinator {
     async fn decide(&self, order: &Order) -> Result<bool, Failure> {
         let refusal = match self.vote(order).await? {
             Some(reason) => reason,
-            None => match store::apply_all(&self.pool, order.id, [Command::PassPivot, Command::Confirm, Command::Ship]).await {
+            None => match store::apply(&self.pool, order.id, [Command::PassPivot, Command::Confirm, Command::Ship]).await {
                 Ok(()) => return Ok(true),
                 Err(Error::Refused(Refusal::CancelRequested)) => BY_SHOPPER.to_owned(),
                 Err(error) => return Err(error.into()),
             },
         };
-        store::apply_all(&self.pool, order.id, [Command::Cancel { reason: refusal }]).await?;
+        store::apply(&self.pool, order.id, [Command::Cancel { reason: refusal }]).await?;
         Ok(false)
     }
 

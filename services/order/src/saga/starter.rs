@@ -196,7 +196,7 @@ fn options(workflow_id: String) -> WorkflowStartOptions {
 
 /// Starts the order's workflow unless it runs or has succeeded. True when this call did.
 async fn start(client: &Client, id: OrderId, traceparent: Option<String>) -> Result<bool, String> {
-    let input = SagaInput { order_id: id.to_string(), traceparent };
+    let input = SagaInput::new(id.to_string(), traceparent);
     match client.start_workflow(OrderSaga::run, input, options(id.to_string())).await {
         Ok(_) => Ok(true),
         Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(false),
@@ -206,7 +206,7 @@ async fn start(client: &Client, id: OrderId, traceparent: Option<String>) -> Res
 
 /// The same for its return, which is noted at once.
 async fn start_return(client: &Client, pool: &PgPool, id: OrderId, traceparent: Option<String>) -> Result<(), String> {
-    let input = SagaInput { order_id: id.to_string(), traceparent };
+    let input = SagaInput::new(id.to_string(), traceparent);
     match client.start_workflow(OrderReturn::run, input, options(return_id(id))).await {
         Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => {}
         Err(error) => return Err(error.to_string()),

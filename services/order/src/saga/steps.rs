@@ -22,7 +22,7 @@ use temporalio_sdk::{
 use tonic::Status;
 use tracing::{Instrument as _, Span};
 
-use super::flow::Flow;
+use super::{flow::Flow, order::VERSION};
 use crate::{
     domain::{Command, Course, Order, Refusal},
     error::Error,
@@ -39,6 +39,17 @@ pub struct SagaInput {
     pub order_id: String,
     /// Trace of the request that wanted it.
     pub traceparent: Option<String>,
+    /// How it goes; those from before this was kept are of version 0.
+    #[serde(default)]
+    pub version: u32,
+}
+
+impl SagaInput {
+    /// A saga of the order that goes as sagas go now.
+    #[must_use]
+    pub fn new(order_id: String, traceparent: Option<String>) -> Self {
+        Self { order_id, traceparent, version: VERSION }
+    }
 }
 
 /// Input of every step.
@@ -144,8 +155,8 @@ impl Steps {
         store::get(&self.pool, id).await.map(|stored| stored.order).map_err(again)
     }
 
-    async fn apply(&self, id: OrderId, command: Command) -> Result<(), ActivityError> {
-        store::apply(&self.pool, id, command).await.map_err(again)
+    async fn apply(&self, id: OrderId, commands: impl IntoIterator<Item = Command>) -> Result<(), ActivityError> {
+        store::apply(&self.pool, id, commands).await.map_err(again)
     }
 
     /// The first step is not always the first: when a worker dies within a workflow task, the steps that it took are taken again from the
@@ -198,7 +209,7 @@ impl Steps {
 
     /// Takes the order past the point where its shopper may cancel, or finds that they did.
     async fn pass_pivot(&self, id: OrderId) -> Result<Outcome, ActivityError> {
-        match store::apply(&self.pool, id, Command::PassPivot).await {
+        match store::apply(&self.pool, id, [Command::PassPivot]).await {
             Ok(()) => Ok(Outcome::Done),
             Err(Error::Refused(Refusal::CancelRequested)) => Ok(Outcome::Refused(BY_SHOPPER.to_owned())),
             Err(error) => Err(again(error)),
@@ -261,15 +272,17 @@ impl Steps {
         self.told(id, self.capture_payment(id).instrument(step.span("capture")).await, |_| false)
     }
 
+    /// Of version 0.
     #[activity]
     pub async fn confirm(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.apply(step.id()?, Command::Confirm).instrument(step.span("confirm")).await
+        self.apply(step.id()?, [Command::Confirm]).instrument(step.span("confirm")).await
     }
 
+    /// Paid and on its way, in one commit.
     #[activity]
     pub async fn ship(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         let id = step.id()?;
-        self.told(id, self.apply(id, Command::Ship).instrument(step.span("ship")).await, |()| true)
+        self.told(id, self.apply(id, [Command::Confirm, Command::Ship]).instrument(step.span("ship")).await, |()| true)
     }
 
     #[activity]
@@ -286,7 +299,7 @@ impl Steps {
     pub async fn cancel(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         let span = step.span("cancel");
         let id = step.id()?;
-        self.told(id, self.apply(id, Command::Cancel { reason: step.reason }).instrument(span).await, |()| true)
+        self.told(id, self.apply(id, [Command::Cancel { reason: step.reason }]).instrument(span).await, |()| true)
     }
 
     #[activity]
@@ -296,6 +309,6 @@ impl Steps {
 
     #[activity]
     pub async fn take_back(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.apply(step.id()?, Command::Return).instrument(step.span("take_back")).await
+        self.apply(step.id()?, [Command::Return]).instrument(step.span("take_back")).await
     }
 }

@@ -24,7 +24,7 @@ macro_rules! steps {
         }
     };
 }
-steps!(reserve, authorize, pivot, capture, confirm, ship);
+steps!(reserve, authorize, pivot, capture, ship);
 
 #[workflow]
 #[derive(Default)]
@@ -37,11 +37,8 @@ impl OrderSaga {
         let once = || LocalActivityOptions::builder().retry_policy(RetryPolicy::builder().maximum_attempts(1).build()).build();
         ctx.execute_local_activity(Steps::authorize, input.clone(), once()).await?;
         ctx.execute_local_activity(Steps::reserve, input.clone(), once()).await?;
-        if ctx.patched("pivot") {
-            ctx.execute_local_activity(Steps::pivot, input.clone(), once()).await?;
-        }
+        ctx.execute_local_activity(Steps::pivot, input.clone(), once()).await?;
         ctx.execute_local_activity(Steps::capture, input.clone(), once()).await?;
-        ctx.execute_local_activity(Steps::confirm, input.clone(), once()).await?;
         ctx.execute_local_activity(Steps::ship, input, once()).await?;
         Ok("shipped".to_owned())
     }

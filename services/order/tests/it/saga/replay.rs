@@ -1,8 +1,8 @@
 //! Recorded histories replay, so that a workflow that runs since before a change goes on after it.
 //!
 //! To record the histories anew, or one for a new shape: `cargo test --release --workspace --test it -- --ignored record_histories`.
-//! That is right only for shapes that are new, or when no workflow from before the change can be running. Otherwise the change
-//! belongs behind `ctx.patched`, and the old history stays (as `before-the-pivot-step-*.json` did).
+//! That is right only for shapes that are new, or with a change that is a new `VERSION`: the old histories stay then under names of their own (as
+//! `before-the-pivot-step-*.json` and `version-0-*.json` did).
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

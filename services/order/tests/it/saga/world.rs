@@ -55,7 +55,12 @@ impl Sagas {
 
     /// Starts the order's saga.
     pub(super) async fn start(&self, order: &Order) {
-        let input = SagaInput { order_id: order.order_id.clone(), traceparent: None };
+        self.start_version(order, SagaInput::new(order.order_id.clone(), None).version).await;
+    }
+
+    /// The same as it was started once.
+    pub(super) async fn start_version(&self, order: &Order, version: u32) {
+        let input = SagaInput { version, ..SagaInput::new(order.order_id.clone(), None) };
         let options = WorkflowStartOptions::new(TASK_QUEUE, &order.order_id).build();
         self.client.start_workflow(OrderSaga::run, input, options).await.expect("temporal starts it");
     }
@@ -64,7 +69,7 @@ impl Sagas {
     pub(super) async fn start_return(&self, order: &Order) -> String {
         let id: OrderId = order.order_id.parse().expect("an order's id");
         let id = id.step_key("return");
-        let input = SagaInput { order_id: order.order_id.clone(), traceparent: None };
+        let input = SagaInput::new(order.order_id.clone(), None);
         let options = WorkflowStartOptions::new(TASK_QUEUE, &id).build();
         self.client.start_workflow(OrderReturn::run, input, options).await.expect("temporal starts it");
         id

@@ -1,0 +1,106 @@
+//! What is left of the input, and of the limits.
+
+use super::{Limits, Malformed};
+
+/// The input of a decoder.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    entries_left: usize,
+    text_left: usize,
+    longest_text: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8], limits: Limits) -> Result<Self, Malformed> {
+        if bytes.len() > limits.bytes {
+            return Err(Malformed::TooManyBytes);
+        }
+        Ok(Self { rest: bytes, entries_left: limits.entries, text_left: limits.bytes, longest_text: limits.text })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`Malformed::Short`] at the end.
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
+        let (byte, rest) = self.rest.split_first().ok_or(Malformed::Short)?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    /// The next `length` bytes.
+    ///
+    /// # Errors
+    /// [`Malformed::Short`] if there are fewer.
+    pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Short)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A LEB128 number in its shortest form.
+    ///
+    /// # Errors
+    /// [`Malformed::Number`] for another form or more than 64 bits, [`Malformed::Short`] at the end.
+    pub fn number(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                return Err(Malformed::Number);
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return if byte == 0 && shift > 0 { Err(Malformed::Number) } else { Ok(number) };
+            }
+        }
+        Err(Malformed::Number)
+    }
+
+    /// One of a rising series of ids, as written by `put_rising`.
+    pub(super) fn rising(&mut self, previous: Option<u64>) -> Result<u64, Malformed> {
+        let gap = self.number()?;
+        let base = previous.map_or(Some(0), |previous| previous.checked_add(1));
+        base.and_then(|base| base.checked_add(gap)).ok_or(Malformed::Number)
+    }
+
+    /// A number of entries, taken from their limit.
+    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+        let count = self.number()?;
+        self.entries(count)
+    }
+
+    /// Takes `count` entries from their limit.
+    pub(super) fn entries(&mut self, count: u64) -> Result<usize, Malformed> {
+        let count = usize::try_from(count).map_err(|_| Malformed::TooManyEntries)?;
+        self.entries_left = self.entries_left.checked_sub(count).ok_or(Malformed::TooManyEntries)?;
+        Ok(count)
+    }
+
+    /// The length of a text or of a part of one.
+    pub(super) fn length(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.number()?).map_err(|_| Malformed::TextTooLong)
+    }
+
+    /// Takes a whole text's length from the limits, before memory is taken for it.
+    pub(super) fn admit_text(&mut self, length: usize) -> Result<(), Malformed> {
+        if length > self.longest_text {
+            return Err(Malformed::TextTooLong);
+        }
+        self.text_left = self.text_left.checked_sub(length).ok_or(Malformed::TooManyBytes)?;
+        Ok(())
+    }
+
+    /// A text behind its length.
+    pub(super) fn text(&mut self) -> Result<String, Malformed> {
+        let length = self.length()?;
+        self.admit_text(length)?;
+        String::from_utf8(self.bytes(length)?.to_vec()).map_err(|_| Malformed::Text)
+    }
+}

@@ -17,7 +17,7 @@ use crate::output::problem;
 
 const REGION: Region = Region::Eu;
 const CALLERS: usize = 8;
-const ORDERS_EACH: usize = 50;
+const ORDERS_EACH: usize = 100;
 /// A round that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);

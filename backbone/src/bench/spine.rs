@@ -24,7 +24,7 @@ pub use self::serve::serve;
 use self::{consumer::Consumer, debezium::Router, outbox::Outbox, reader::Reader};
 use super::{
     bed::Bed,
-    measure::Latencies,
+    measure::{Cpu, Latencies},
     report::{Claim, Report, Series, Target},
 };
 use crate::output::problem;
@@ -56,6 +56,7 @@ struct Figures {
     p99: Vec<f64>,
     intended_p99: Vec<f64>,
     backlog_cpu: Vec<f64>,
+    engines_cpu: Vec<f64>,
     pace_cpu: Vec<f64>,
 }
 
@@ -69,7 +70,9 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     for router in [Router::OutboxEvents, Router::ByHand] {
         sides.push((Reader::debezium(bed, router, &outbox, &kafka).await?, Figures::default()));
     }
-    let mut bench = Bench { outbox, kafka, ends, runs: 0 };
+    let engines = ["postgres", "kafka"].map(|engine| format!("{REGION}/{engine}"));
+    let engines = bed.processes().into_iter().filter(|(name, _)| engines.contains(name)).collect();
+    let mut bench = Bench { outbox, kafka, ends, engines, runs: 0 };
     for round in 1..=rounds {
         for (reader, figures) in &mut sides {
             bench.keep_pace(reader, figures).await.with_context(|| format!("{} at a steady pace", reader.name))?;
@@ -90,6 +93,7 @@ fn conclude(report: &mut Report, sides: impl Iterator<Item = (&'static str, Figu
             Series::new(format!("{name}, intended start to consumer, p99"), "ms", figures.intended_p99),
             Series::new(format!("{name}, backlog, CPU of the process"), "ms/1,000 events", figures.backlog_cpu),
             Series::new(format!("{name}, {PACE} events/s, CPU of the process"), "ms/1,000 events", figures.pace_cpu),
+            Series::new(format!("{name}, backlog, CPU of PostgreSQL and Kafka"), "ms/1,000 events", figures.engines_cpu),
         ]
     };
     let sides: Vec<_> = sides.map(series).collect();
@@ -134,6 +138,8 @@ struct Bench {
     outbox: Outbox,
     kafka: String,
     ends: Ends,
+    /// PostgreSQL and Kafka.
+    engines: Vec<(String, u32)>,
     runs: u32,
 }
 
@@ -189,10 +195,12 @@ impl Bench {
         self.outbox.empty(reader.slot).await?;
         let run = self.next_run();
         self.outbox.fill(run, BACKLOG, PER_TRANSACTION).await?;
-        let (before, used) = (self.ends.look().await?, reader.cpu_seconds()?);
+        let (before, used, by_engines) = (self.ends.look().await?, reader.cpu_seconds()?, Cpu::of(&self.engines));
         reader.start().await?;
         figures.rates.push(self.drain(before.values().sum()).await?);
         figures.backlog_cpu.push((reader.cpu_seconds()? - used) / f64::from(BACKLOG) * 1e6);
+        let by_engines: f64 = Cpu::of(&self.engines).since(&by_engines).iter().map(|(_, seconds)| seconds).sum();
+        figures.engines_cpu.push(by_engines / f64::from(BACKLOG) * 1e6);
         reader.stop().await?;
         Consumer::open(&self.kafka, before, run, BACKLOG).await?.all(PATIENCE).await?;
         Ok(())

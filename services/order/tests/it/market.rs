@@ -40,7 +40,9 @@ impl Market {
 
     /// A market whose orders come to their end by `checkout`, which is no saga.
     pub(crate) async fn checked_out_by(checkout: &str, kafka: &str) -> Self {
-        Self::started("10ms", false, checkout, kafka).await
+        // Who votes does not wait for a person, and must find that one has not answered; events go on when one has.
+        let step_up = if checkout == "two-phase" { "1h" } else { "10ms" };
+        Self::started(step_up, false, checkout, kafka).await
     }
 
     async fn started(step_up: &str, runs_sagas: bool, checkout: &str, kafka: &str) -> Self {

@@ -98,6 +98,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
+        // The folder of logs goes with the test process: what is not told here is gone.
+        if std::thread::panicking() {
+            eprintln!("{} logged last:\n{}\n", self.program.display(), self.log());
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "a failed test's own output")]
     fn drop(&mut self) {
         self.kill();
         // The folder of logs goes with the test process: what is not told here is gone.

@@ -226,7 +226,7 @@ pub fn main<S: Service>() -> ExitCode {
         service: S::NAME,
         region: reader.text("REGION", "global"),
         otlp_endpoint: reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
-        filter: reader.text("RUST_LOG", "info"),
+        filter: reader.text("RUST_LOG", telemetry::FILTER),
     };
     let config = S::configure(&mut reader);
     if matches!(command, Command::PrintConfig) {

@@ -49,7 +49,7 @@ pub(crate) fn consumer(bootstrap: &str, group: &str, member: &str) -> ClientConf
         .set("heartbeat.interval.ms", "1500")
         // A message ends the wait at once; only a partition that is new or resumed waits for the request that is under way. At 50 ms idle
         // consumers cost each broker 5 % of a core.
-        .set("fetch.wait.max.ms", "300")
+        .set("fetch.wait.max.ms", "500")
         .set("queued.max.messages.kbytes", "4096")
         .set("topic.metadata.refresh.interval.ms", "30000");
     config

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use config::Secret;
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -34,6 +34,9 @@ pub enum Error {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
+/// How long an idle connection is taken to be as it was. A server that dies is back later than that.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// A pool of at most `max` connections to `url`, made when first used. Waiting for a connection takes at most 3 s.
 ///
 /// # Errors
@@ -44,7 +47,16 @@ pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
     let options = options.options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("lock_timeout", "5s")]);
     // A client whose machine is gone must not keep its session and its locks for the two hours that the kernel would give it.
     let options = options.options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3")]);
-    Ok(PgPoolOptions::new().max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))
+    // A connection that was in use a moment ago needs no question whether it is still there, which would be a round trip each time.
+    let pool = PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, last| {
+        Box::pin(async move {
+            if last.idle_for > TRUSTED {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    });
+    Ok(pool.max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))
 }
 
 /// Brings the shared tables and the service's own up to date in the schema that `url`'s role owns.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::Reader;
 use rpc::process::Fatal;
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +36,18 @@ impl Temporal {
         let target: url::Url = format!("http://{}", self.address).parse()?;
         let mut is_known_to_be_away = false;
         loop {
-            let options =
-                ConnectionOptions::new(target.clone()).identity(identity).connect_timeout(CONNECT_TIMEOUT).dns_load_balancing(None).build();
+            // By default every message is packed with gzip, which costs both sides more than it saves between neighbours.
+            let options = ConnectionOptions::new(target.clone())
+                .identity(identity)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .dns_load_balancing(None)
+                .grpc_compression(GrpcCompression::None)
+                .build();
             match Connection::connect(options).await {
-                Ok(connection) => return Ok(Client::new(connection, ClientOptions::new(self.namespace.clone()).build())?),
+                Ok(connection) => {
+                    tracing::info!(address = self.address, "temporal is there");
+                    return Ok(Client::new(connection, ClientOptions::new(self.namespace.clone()).build())?);
+                }
                 Err(error) if is_known_to_be_away => tracing::debug!(%error, "temporal is still away"),
                 Err(error) => tracing::info!(%error, "temporal is not there yet; its work waits in the database"),
             }

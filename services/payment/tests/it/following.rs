@@ -33,6 +33,12 @@ impl Followed {
             [("TEMPORAL_ADDRESS", temporal.address()), ("FOLLOW_AFTER", follow_after.to_owned()), ("STEP_UP_PATIENCE", "1s".to_owned())];
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         let world = World::with(&testkit::fresh_folder("psp"), "300ms", &env).await;
+        // What is left open before that is the sweeper's, and most tests are without one.
+        eventually("the service finds temporal", Duration::from_secs(20), async || {
+            let log = world.service.lock().await.log();
+            if log.contains("temporal is there") { Ok(()) } else { Err(log) }
+        })
+        .await;
         Self { world, temporal: Mutex::new(temporal) }
     }
 

@@ -25,6 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Readiness, admin, grpc::Health, observe::observe, readiness::Report};
 
+/// Under load a tenth of a service's time went to glibc's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Any error that ends a service.
 pub type Fatal = Box<dyn std::error::Error + Send + Sync>;
 

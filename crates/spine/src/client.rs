@@ -7,6 +7,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
+use crate::Pace;
+
 #[expect(clippy::disallowed_methods, reason = "the one place that builds a ClientConfig")]
 fn base(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -34,7 +36,7 @@ pub(crate) fn producer(bootstrap: &str) -> ClientConfig {
 
 /// A member of `group` that commits only what was handled. A member that comes back under its name within the session time finds its
 /// partitions as it left them; others keep working while partitions move.
-pub(crate) fn consumer(bootstrap: &str, group: &str, member: &str) -> ClientConfig {
+pub(crate) fn consumer(bootstrap: &str, group: &str, member: &str, pace: Pace) -> ClientConfig {
     let mut config = base(bootstrap);
     config
         .set("group.id", group)
@@ -47,11 +49,13 @@ pub(crate) fn consumer(bootstrap: &str, group: &str, member: &str) -> ClientConf
         .set("isolation.level", "read_committed")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "1500")
-        // A message ends the wait at once; only a partition that is new or resumed waits for the request that is under way. At 50 ms idle
-        // consumers cost each broker 5 % of a core.
-        .set("fetch.wait.max.ms", "500")
         .set("queued.max.messages.kbytes", "4096")
         .set("topic.metadata.refresh.interval.ms", "30000");
+    match pace {
+        // A message ends the wait at once; only a partition that is new or resumed waits for the request that is under way.
+        Pace::Prompt => config.set("fetch.wait.max.ms", "500"),
+        Pace::Gathering => config.set("fetch.wait.max.ms", "250").set("fetch.min.bytes", "65536"),
+    };
     config
 }
 

@@ -34,6 +34,15 @@ use crate::{Error, client, delivery::Received};
 /// Between two errors of the client, so that a burst of them does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
+/// How soon a consumer hears of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// At once: somebody waits for what it does. Each message may cost a request to the broker and a transaction.
+    Prompt,
+    /// Within a quarter of a second, together with what else has come by then.
+    Gathering,
+}
+
 /// A member of a consumer group.
 #[derive(Debug)]
 pub struct Consumer<S> {
@@ -43,6 +52,8 @@ pub struct Consumer<S> {
     pub group: &'static str,
     /// What to hear.
     pub topics: &'static [&'static str],
+    /// How soon.
+    pub pace: Pace,
     /// What to do with it.
     pub sink: S,
 }
@@ -98,7 +109,7 @@ impl<S: Sink> Consumer<S> {
     /// When the client cannot be built, or another member took this one's name. Kafka being away only delays it.
     pub async fn run(self, member: &str, shutdown: CancellationToken) -> Result<(), Error> {
         let (revoked, rebalances) = unbounded_channel();
-        let config = client::consumer(&self.bootstrap, self.group, member);
+        let config = client::consumer(&self.bootstrap, self.group, member, self.pace);
         let client = Client(Some(config.create_with_context(Rebalances(revoked))?));
         client.subscribe(self.topics)?;
         self.topics.iter().for_each(|topic| lane::register(topic));

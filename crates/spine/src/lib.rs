@@ -17,7 +17,7 @@ mod tail;
 pub mod topics;
 
 pub use client::ping;
-pub use consumer::{Applied, Consumer, Handler, InDatabase, Listener, Outside, Refusal, Sink};
+pub use consumer::{Applied, Consumer, Handler, InDatabase, Listener, Outside, Pace, Refusal, Sink};
 pub use delivery::{Again, Delivery, Malformed, Received};
 pub use relay::{Outbox, publish};
 pub use tail::Tail;

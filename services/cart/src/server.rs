@@ -2,7 +2,7 @@
 
 use proto::cart::v1::cart_service_server::CartServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, InDatabase, Outbox};
+use spine::{Consumer, InDatabase, Outbox, Pace};
 
 use crate::{api::Api, config::Config, inbox, metrics};
 
@@ -21,7 +21,13 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     spine::publish(&process, outbox);
 
     let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[spine::topics::ORDER_EVENTS], sink };
+    let consumer = Consumer {
+        bootstrap: config.kafka.clone(),
+        group: inbox::GROUP,
+        topics: &[spine::topics::ORDER_EVENTS],
+        pace: Pace::Gathering,
+        sink,
+    };
     consumer.start(&process, "order events");
 
     let api = Api { pool: pool.clone() };

@@ -5,7 +5,7 @@ use proto::{
     checkout::v1::participant_service_server::ParticipantServiceServer, inventory::v1::inventory_service_server::InventoryServiceServer,
 };
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, InDatabase, Outbox, topics::ORDER_EVENTS};
+use spine::{Consumer, InDatabase, Outbox, Pace, topics::ORDER_EVENTS};
 use store::two_phase::Prepared;
 
 use crate::{api::Api, choreography, config::Config, inbox, metrics, participant::Participant};
@@ -25,7 +25,9 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     spine::publish(&process, outbox);
 
     let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders { checkout: config.checkout } };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[ORDER_EVENTS], sink };
+    // A saga releases what it holds by itself, and this only makes sure; without sagas nobody else does.
+    let pace = if config.checkout == Checkout::Saga { Pace::Gathering } else { Pace::Prompt };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[ORDER_EVENTS], pace, sink };
     consumer.start(&process, "order events");
 
     let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { pool: pool.clone() }));
@@ -37,7 +39,8 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         }
         Checkout::Choreography => {
             let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: choreography::Placed };
-            let consumer = Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[ORDER_EVENTS], sink };
+            let consumer =
+                Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[ORDER_EVENTS], pace: Pace::Prompt, sink };
             consumer.start(&process, "placed orders");
         }
     }

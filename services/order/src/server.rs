@@ -4,7 +4,7 @@ use ::config::Checkout;
 use proto::order::v1::order_service_server::OrderServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use spine::{
-    Consumer, InDatabase, Outbox, Outside,
+    Consumer, InDatabase, Outbox, Outside, Pace,
     topics::{INVENTORY_EVENTS, ORDER_EVENTS, PAYMENT_EVENTS},
 };
 
@@ -36,12 +36,12 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
 
     let handler = inbox::Payments { starter: starter.clone() };
     let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler };
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[PAYMENT_EVENTS], sink };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[PAYMENT_EVENTS], pace: Pace::Prompt, sink };
     consumer.start(&process, "payment events");
 
     let nats = async_nats::ConnectOptions::new().name("order").retry_on_initial_connect().connect(&config.nats_url).await?;
     let sink = Outside(status::Statuses { nats });
-    let consumer = Consumer { bootstrap: config.kafka.clone(), group: status::GROUP, topics: &[ORDER_EVENTS], sink };
+    let consumer = Consumer { bootstrap: config.kafka.clone(), group: status::GROUP, topics: &[ORDER_EVENTS], pace: Pace::Prompt, sink };
     consumer.start(&process, "order status");
 
     let (inventory, payment) = (rpc::channel(config.inventory), rpc::channel(config.payment));
@@ -59,7 +59,8 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         Checkout::Choreography => {
             let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: choreography::Steps };
             let topics = &[INVENTORY_EVENTS, PAYMENT_EVENTS];
-            Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics, sink }.start(&process, "steps");
+            Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics, pace: Pace::Prompt, sink }
+                .start(&process, "steps");
             Driver::Choreography
         }
     };

@@ -5,7 +5,7 @@ use proto::{
     checkout::v1::participant_service_server::ParticipantServiceServer, payment::v1::payment_service_server::PaymentServiceServer,
 };
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, InDatabase, Outbox, topics::INVENTORY_EVENTS};
+use spine::{Consumer, InDatabase, Outbox, Pace, topics::INVENTORY_EVENTS};
 use store::two_phase::Prepared;
 
 use crate::{
@@ -60,7 +60,13 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         }
         Checkout::Choreography => {
             let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: Held::new(follower) };
-            let consumer = Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[INVENTORY_EVENTS], sink };
+            let consumer = Consumer {
+                bootstrap: config.kafka.clone(),
+                group: choreography::GROUP,
+                topics: &[INVENTORY_EVENTS],
+                pace: Pace::Prompt,
+                sink,
+            };
             consumer.start(&process, "held units");
         }
     }

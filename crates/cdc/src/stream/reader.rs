@@ -66,15 +66,18 @@ pub(super) async fn start(
 async fn read(mut client: ReplicationClient, batches: &Batches, confirmed: &AtomicU64) {
     let mut relations = HashMap::new();
     let (mut since, mut count) = (Instant::now(), 0);
+    let mut idle = Idle::default();
     loop {
         client.update_applied_lsn(Lsn::from_u64(confirmed.load(Ordering::Acquire)));
         let first = tokio::select! {
             first = tokio::time::timeout(STATUS_INTERVAL, client.recv()) => first,
             () = batches.closed() => return,
         };
-        // Nothing has come: only what was confirmed is to be told.
-        let Ok(first) = first else { continue };
-        let batch = collect(&mut client, first, &mut relations);
+        let batch = match first {
+            Ok(first) => collect(&mut client, first, &mut relations),
+            Err(_) => Ok(Vec::new()),
+        };
+        let batch = batch.map(|events| idle.hold_back(events));
         let (is_over, events) = (batch.is_err(), batch.as_ref().map_or(0, Vec::len));
         if events > 0 || is_over {
             let handed_over = batches.send(batch).await;
@@ -90,6 +93,36 @@ async fn read(mut client: ReplicationClient, batches: &Batches, confirmed: &Atom
             thread::sleep(PAUSE);
             (since, count) = (Instant::now(), events);
         }
+    }
+}
+
+/// Positions without changes of ours. The server tells of one after each commit of whoever else writes to it, and again only the last is worth
+/// to wake somebody.
+#[derive(Default)]
+struct Idle {
+    held: Option<Event>,
+    told: Option<Instant>,
+}
+
+impl Idle {
+    /// Takes out of `events` what is nothing but such positions, until it is time to tell the last one.
+    fn hold_back(&mut self, mut events: Vec<Event>) -> Vec<Event> {
+        if events.iter().any(|event| !matches!(event, Event::Idle { .. })) {
+            // What is held lies before all of these.
+            self.held = None;
+            return events;
+        }
+        if let Some(last) = events.pop() {
+            self.held = Some(last);
+        }
+        events.clear();
+        if self.told.is_none_or(|told| told.elapsed() >= STATUS_INTERVAL)
+            && let Some(held) = self.held.take()
+        {
+            self.told = Some(Instant::now());
+            events.push(held);
+        }
+        events
     }
 }
 
@@ -129,4 +162,42 @@ fn decode(message: ReplicationEvent, relations: &mut HashMap<u32, Arc<Relation>>
         },
         ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn idle(lsn: u64) -> Event {
+        Event::Idle { lsn: Lsn::from_u64(lsn), at: OffsetDateTime::UNIX_EPOCH }
+    }
+
+    fn told(events: &[Event]) -> Vec<u64> {
+        let lsn = |event: &Event| if let Event::Idle { lsn, .. } = event { lsn.as_u64() } else { 0 };
+        events.iter().map(lsn).collect()
+    }
+
+    #[test]
+    fn of_positions_without_changes_only_the_last_is_told_and_seldom() {
+        let mut held = Idle::default();
+        assert_eq!(told(&held.hold_back(vec![idle(1), idle(2)])), [2]);
+        assert!(held.hold_back(vec![idle(3)]).is_empty());
+        assert!(held.hold_back(vec![idle(4)]).is_empty());
+        held.told = Instant::now().checked_sub(STATUS_INTERVAL);
+        assert_eq!(told(&held.hold_back(Vec::new())), [4], "also when nothing else comes");
+        held.told = Instant::now().checked_sub(STATUS_INTERVAL);
+        assert!(held.hold_back(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn changes_wait_for_nothing_and_take_the_place_of_what_was_held() {
+        let mut held = Idle::default();
+        held.hold_back(vec![idle(1)]);
+        held.hold_back(vec![idle(2)]);
+        assert_eq!(held.hold_back(vec![Event::Begin(OffsetDateTime::UNIX_EPOCH), idle(3)]).len(), 2);
+        held.told = None;
+        assert!(held.hold_back(Vec::new()).is_empty());
+    }
 }

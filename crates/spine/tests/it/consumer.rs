@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use spine::{Applied, Consumer, Delivery, Handler, InDatabase, Refusal};
+use spine::{Applied, Consumer, Delivery, Handler, InDatabase, Pace, Refusal};
 use sqlx::{AssertSqlSafe, PgConnection};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,8 @@ impl World {
     pub(crate) fn consume(&self, handler: Log) -> Running {
         // One broker serves all tests: a group is as much this test's own as its topic, and named like it.
         let sink = InDatabase { pool: self.pool.clone(), consumer: self.topic, handler };
-        let consumer = Consumer { bootstrap: self.kafka.address(), group: self.topic, topics: vec![self.topic].leak(), sink };
+        let consumer =
+            Consumer { bootstrap: self.kafka.address(), group: self.topic, topics: vec![self.topic].leak(), pace: Pace::Prompt, sink };
         Running(tokio::spawn(async { consumer.run("log-0", CancellationToken::new()).await.expect("the settings are fine") }))
     }
 

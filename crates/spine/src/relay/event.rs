@@ -29,7 +29,34 @@ pub(super) struct Envelope<'a> {
     pub(super) committed_at: OffsetDateTime,
     kind: &'a str,
     traceparent: Option<&'a str>,
-    created_at: OffsetDateTime,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// A moment as text. Rows of one transaction share theirs, so it is mostly the last one's.
+#[derive(Debug)]
+pub(super) struct Clock {
+    at: OffsetDateTime,
+    text: String,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::at(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+impl Clock {
+    fn at(at: OffsetDateTime) -> Self {
+        Self { at, text: at.format(&Rfc3339).unwrap_or_default() }
+    }
+
+    /// `at` by RFC 3339.
+    pub(super) fn tell(&mut self, at: OffsetDateTime) -> &str {
+        if self.at != at {
+            *self = Self::at(at);
+        }
+        &self.text
+    }
 }
 
 impl<'a> From<&'a OutboxRow> for Envelope<'a> {
@@ -62,18 +89,17 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// `CloudEvents` 1.0, Kafka protocol binding, binary mode.
-    pub(super) fn headers(&self, source: &str) -> OwnedHeaders {
+    /// `CloudEvents` 1.0, Kafka protocol binding, binary mode. `time` is that of `created_at`.
+    pub(super) fn headers(&self, source: &str, time: &str) -> OwnedHeaders {
         let mut id = Uuid::encode_buffer();
         let id: &str = self.event_id.hyphenated().encode_lower(&mut id);
-        let time = self.created_at.format(&Rfc3339).unwrap_or_default();
         let pairs = [
             ("ce_specversion", "1.0"),
             ("ce_id", id),
             ("ce_source", source),
             ("ce_type", self.kind),
             ("ce_subject", self.key),
-            ("ce_time", &time),
+            ("ce_time", time),
             ("content-type", "application/protobuf"),
         ];
         let traceparent = self.traceparent.map(|traceparent| ("traceparent", traceparent));

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Outbox, REFUSED,
-    event::Envelope,
+    event::{Clock, Envelope},
     in_time,
     landings::{Landing, Producer, Refusal},
 };
@@ -53,6 +53,7 @@ pub(super) struct Flight<'a> {
     pub(super) confirmed_at: OffsetDateTime,
     /// Something has, since the owner last looked.
     pub(super) has_landed: bool,
+    clock: Clock,
     seconds: Histogram,
     events: Counter,
 }
@@ -69,6 +70,7 @@ impl<'a> Flight<'a> {
             landed: Vec::new(),
             confirmed_at: OffsetDateTime::UNIX_EPOCH,
             has_landed: false,
+            clock: Clock::default(),
             seconds: metrics::histogram!("market_outbox_publish_seconds"),
             events: metrics::counter!("market_outbox_events_total"),
         }
@@ -86,7 +88,7 @@ impl<'a> Flight<'a> {
     pub(super) fn send(&mut self, event: &Envelope<'_>) -> Result<(), Error> {
         let &Envelope { event_id, topic, key, payload, committed_at, .. } = event;
         let number = self.first + self.items.len();
-        let headers = event.headers(&self.outbox.source);
+        let headers = event.headers(&self.outbox.source, self.clock.tell(event.created_at));
         let record = BaseRecord::with_opaque_to(topic, number).key(key).payload(payload).headers(headers);
         match self.producer.send(record) {
             Ok(()) => {

@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Readiness, admin, grpc::Health, observe::observe, readiness::Report};
 
-/// Under load a tenth of a service's time went to glibc's allocator.
+/// Also for the C of our libraries: ADR 0002.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,12 +1,12 @@
 //! What was handed to Kafka's client and not acknowledged yet, in order.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use cdc::Lsn;
 use metrics::{Counter, Histogram};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, Producer as _},
+    producer::BaseRecord,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::{
     Outbox, REFUSED,
     event::{Clock, Envelope},
     in_time,
-    landings::{Landing, Producer, Refusal},
+    landings::{self, Landing, Producer, Refusal},
 };
 use crate::Error;
 
@@ -23,6 +23,9 @@ use crate::Error;
 const MOST: usize = 10_000;
 /// Most bytes of payload under way.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// How often Kafka's answers are looked for while nothing else happens.
+const LOOK: Duration = Duration::from_millis(1);
 
 enum Item {
     /// An event.
@@ -116,7 +119,10 @@ impl<'a> Flight<'a> {
             if self.items.len() < before {
                 return Ok(lsn);
             }
-            self.producer.context().take(&mut self.landed).await;
+            landings::take(self.producer, &mut self.landed);
+            if self.landed.is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
             for Landing { number, refusal } in self.landed.drain(..) {
                 let Some(Item::Event { state, .. }) = self.items.get_mut(number.wrapping_sub(self.first)) else {
                     return Err(Error::Fatal(format!("it answered for event {number}, which is not under way")));

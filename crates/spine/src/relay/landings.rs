@@ -1,17 +1,17 @@
-//! Kafka's client as the relay uses it: one note for each event that has landed, and one wake for all that land together.
+//! Kafka's client as the relay uses it. Its answers are taken by whoever sends, when it looks: a thread that waited for them would be woken for
+//! each, and would give back the memory that another one took.
 
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::{
     ClientContext, Message as _,
     error::KafkaError,
-    producer::{DeliveryResult, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext},
 };
-use tokio::sync::Notify;
 
 use crate::{Error, client};
 
-pub(super) type Producer = ThreadedProducer<Landings>;
+pub(super) type Producer = BaseProducer<Landings>;
 
 /// A producer whose answers are in its context.
 pub(super) fn producer(bootstrap: &str) -> Result<Producer, Error> {
@@ -35,27 +35,29 @@ pub(super) struct Refusal {
     pub(super) key: String,
 }
 
-/// Answers that nobody has looked at yet.
+/// Answers that nobody has looked at yet. Only the thread that polls writes them, so the lock is never waited for.
 #[derive(Default)]
-pub(super) struct Landings {
-    landed: Mutex<Vec<Landing>>,
-    news: Notify,
-}
+pub(super) struct Landings(Mutex<Vec<Landing>>);
 
 impl Landings {
-    /// Swaps them with an empty list; waits when there are none. Safe to cancel.
-    pub(super) async fn take(&self, empty: &mut Vec<Landing>) {
-        loop {
-            {
-                let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
-                if !landed.is_empty() {
-                    std::mem::swap(&mut *landed, empty);
-                    return;
-                }
-            }
-            self.news.notified().await;
-        }
+    fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// Swaps the answers that have come with an empty list.
+pub(super) fn take(producer: &Producer, empty: &mut Vec<Landing>) {
+    let landings = producer.context();
+    let mut count = 0;
+    loop {
+        producer.poll(std::time::Duration::ZERO);
+        let now = landings.count();
+        if now == count {
+            break;
+        }
+        count = now;
+    }
+    std::mem::swap(&mut *landings.0.lock().unwrap_or_else(PoisonError::into_inner), empty);
 }
 
 impl ClientContext for Landings {}
@@ -68,10 +70,6 @@ impl ProducerContext for Landings {
             let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
             Box::new(Refusal { error: error.clone(), topic: message.topic().to_owned(), key })
         });
-        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
-        landed.push(Landing { number, refusal });
-        if landed.len() == 1 {
-            self.news.notify_one();
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Landing { number, refusal });
     }
 }

@@ -35,7 +35,7 @@ const BATCHES: usize = 2;
 const MUCH: usize = 64;
 const WINDOW: Duration = Duration::from_millis(2);
 /// How long the thread sleeps then.
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_micros(250);
 
 type Batches = mpsc::Sender<Result<Vec<Event>, Error>>;
 
@@ -58,7 +58,7 @@ pub(super) async fn start(
         }
     };
     let thread = thread::Builder::new().name("wal reader".to_owned());
-    thread.spawn(move || runtime.block_on(read)).map_err(|error| PgWireError::Io(Arc::new(error)))?;
+    thread.spawn(move || runtime.block_on(tokio::task::unconstrained(read))).map_err(|error| PgWireError::Io(Arc::new(error)))?;
     is_connected.await.map_err(|_| Error::Ended)??;
     Ok(receiver)
 }
@@ -74,7 +74,7 @@ async fn read(mut client: ReplicationClient, batches: &Batches, confirmed: &Atom
             () = batches.closed() => return,
         };
         let batch = match first {
-            Ok(first) => collect(&mut client, first, &mut relations),
+            Ok(first) => collect(&mut client, first, &mut relations).await,
             Err(_) => Ok(Vec::new()),
         };
         let batch = batch.map(|events| idle.hold_back(events));
@@ -129,15 +129,29 @@ impl Idle {
 type Received = Result<Option<ReplicationEvent>, PgWireError>;
 
 /// Decodes what is there.
-fn collect(client: &mut ReplicationClient, first: Received, relations: &mut HashMap<u32, Arc<Relation>>) -> Result<Vec<Event>, Error> {
+async fn collect(
+    client: &mut ReplicationClient,
+    first: Received,
+    relations: &mut HashMap<u32, Arc<Relation>>,
+) -> Result<Vec<Event>, Error> {
     let mut events = Vec::new();
     let mut received = Some(first);
     while let Some(message) = received {
         // What came before the end is lost with it, and given again: nothing of it was confirmed.
         events.extend(decode(message?.ok_or(Error::Ended)?, relations)?);
-        received = if events.len() < MOST { client.recv().now_or_never() } else { None };
+        received = if events.len() < MOST { ready(client).await } else { None };
     }
     Ok(events)
+}
+
+/// What has been received already. The client's task reads the socket on this thread, and gives way after some hundred messages although there
+/// are more: it is let on once before nothing counts as nothing.
+async fn ready(client: &mut ReplicationClient) -> Option<Received> {
+    if let Some(received) = client.recv().now_or_never() {
+        return Some(received);
+    }
+    tokio::task::yield_now().await;
+    client.recv().now_or_never()
 }
 
 fn decode(message: ReplicationEvent, relations: &mut HashMap<u32, Arc<Relation>>) -> Result<Option<Event>, Error> {

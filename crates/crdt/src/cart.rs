@@ -7,9 +7,11 @@
 //! absorbed  #91f3..  tea: eu:1 +3               context  eu 1..2              a cart taken in at login, under its id
 //! ```
 //!
-//! **Quantities.** Each change is a contribution under a fresh dot, and a quantity is a sum; see [`lines`]. A line whose sum is not above
-//! zero is not shown. Two concurrent decrements can leave a sum below zero; [`Cart::change`] counts from what is shown, so the next one
-//! clears such a debt instead of paying it off, and a change down to zero or below removes the line.
+//! **Quantities.** Each change is a contribution under a fresh dot, and a quantity is the largest of those that were set concurrently plus the
+//! sum of all changes; see [`lines`]. A line whose quantity is not above zero is not shown. Two concurrent decrements can leave one below
+//! zero; [`Cart::change`] counts from what is shown, so the next one clears such a debt instead of paying it off, and a change down to zero
+//! or below removes the line. Who says how many there shall be, as a form does, uses [`Cart::set`]: done twice, in one region or in two, it is
+//! done once.
 //!
 //! **Folding.** A replica that has [`lines::FOLD`] contributions to a line folds them into its next change, one fresh dot. A removal made
 //! elsewhere at the same time has seen the old dots and not the new one: it leaves the folded amount. That is what an add concurrent with a
@@ -21,10 +23,10 @@
 //! removed or bought since stays away, because the space remembers which dots it has seen. An absorbed cart counts with what it showed: a
 //! sum below zero in it takes nothing from the shopper's own lines. The price is some 20 bytes a login, for good.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZero};
 
 use crate::{Context, LwwRegister, ReplicaId, dot_fun::DotFun};
-use lines::Lines;
+use lines::{Contribution, Lines};
 
 pub(crate) mod lines;
 #[cfg(test)]
@@ -67,18 +69,18 @@ impl Cart {
     /// The lines with a quantity above zero, sorted by SKU.
     #[must_use]
     pub fn lines(&self) -> Vec<(&str, i64)> {
-        let mut sums: BTreeMap<&str, i64> = self.parts.lines.sums().collect();
-        for (sku, sum) in self.parts.absorbed.values().flat_map(|absorbed| absorbed.lines.sums()) {
-            *sums.entry(sku).or_default() += sum.max(0);
+        let mut shown: BTreeMap<&str, i64> = self.parts.lines.quantities().collect();
+        for (sku, quantity) in self.parts.absorbed.values().flat_map(|absorbed| absorbed.lines.quantities()) {
+            *shown.entry(sku).or_default() += quantity.max(0);
         }
-        sums.into_iter().filter(|(_, sum)| *sum > 0).collect()
+        shown.into_iter().filter(|(_, quantity)| *quantity > 0).collect()
     }
 
     /// How many of `sku` are in the cart, never below zero.
     #[must_use]
     pub fn quantity(&self, sku: &str) -> i64 {
-        let absorbed: i64 = self.parts.absorbed.values().map(|absorbed| absorbed.lines.sum(sku).max(0)).sum();
-        (self.parts.lines.sum(sku) + absorbed).max(0)
+        let absorbed: i64 = self.parts.absorbed.values().map(|absorbed| absorbed.lines.quantity(sku).max(0)).sum();
+        (self.parts.lines.quantity(sku) + absorbed).max(0)
     }
 
     /// The note, unless there never was one.
@@ -105,18 +107,28 @@ impl Cart {
         &self.parts.context
     }
 
+    /// Sets the quantity of `sku`, in the name of `replica`, whatever is seen here; 0 removes the line.
+    pub fn set(&mut self, replica: ReplicaId, sku: &str, quantity: u32) -> Self {
+        let mut delta = self.remove(sku);
+        if let Some(quantity) = NonZero::new(quantity) {
+            let dot = self.parts.context.next_dot(replica);
+            delta.parts.lines = self.parts.lines.put(sku, dot, Contribution::Set(quantity));
+            self.parts.context.insert(dot);
+            delta.parts.context.insert(dot);
+        }
+        delta
+    }
+
     /// Changes the quantity shown of `sku` by `by`, in the name of `replica`. Down to zero or below removes the line.
     pub fn change(&mut self, replica: ReplicaId, sku: &str, by: i32) -> Self {
+        let Some(by) = NonZero::new(by) else { return Self::new() };
         let shown = self.quantity(sku);
-        if by == 0 {
-            return Self::new();
-        }
-        if shown + i64::from(by) <= 0 {
+        if shown + i64::from(by.get()) <= 0 {
             return self.remove(sku);
         }
         let mut delta = if shown == 0 { self.remove(sku) } else { Self::new() };
         let dot = self.parts.context.next_dot(replica);
-        let (added, folded) = self.parts.lines.add(sku, dot, by);
+        let (added, folded) = self.parts.lines.change(sku, dot, by);
         self.parts.context.insert(dot);
         let named: Context = folded.into_iter().chain([dot]).collect();
         delta.parts.context.merge(&named);

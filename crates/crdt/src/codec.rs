@@ -13,7 +13,8 @@
 //! PnCounter  count, each: id, plus, minus
 //! LWW        0, or: 1, timestamp, replica, length, text
 //! MV         context, count, each: gap of its dot's number, length, text
-//! lines      count, SKUs as texts; bits: for each line its contributions as above, each dot followed by its amount in Elias gamma code
+//! lines      count, SKUs as texts; bits: for each line its contributions as above, each dot followed by 0 and a quantity that was set, or by 1
+//!            and a change, in Elias gamma code
 //! Cart       flags (1 address, 2 note, 4 absorbed), context, lines, then what is flagged: as MV without its context; as LWW without its 1;
 //!            count, each: 16 bytes of source id, context, lines
 //! ```

@@ -42,6 +42,30 @@ fn an_increment_concurrent_with_a_removal_survives_with_its_own_amount() {
 }
 
 #[test]
+fn a_quantity_set_in_both_regions_counts_once_and_of_two_the_larger() {
+    let (mut eu, mut us) = two_mugs();
+    eu.set(EU, "mug", 5);
+    us.set(US, "mug", 5);
+    us.set(US, "tea", 1);
+    let mut both = exchanged(eu, us);
+    assert_eq!(both.lines(), [("mug", 5), ("tea", 1)]);
+    let mut us = both.clone();
+    both.set(EU, "mug", 3);
+    both.set(EU, "tea", 0);
+    us.set(US, "mug", 4);
+    us.change(US, "mug", 2);
+    assert_eq!(exchanged(both, us).lines(), [("mug", 6)], "of 3 and 4 the larger, and 2 more");
+}
+
+#[test]
+fn a_quantity_set_concurrently_with_a_removal_stays() {
+    let (mut eu, mut us) = two_mugs();
+    eu.remove("mug");
+    us.set(US, "mug", 2);
+    assert_eq!(exchanged(eu, us).lines(), [("mug", 2)]);
+}
+
+#[test]
 fn nothing_removed_comes_back() {
     let (mut eu, us) = two_mugs();
     let cleared = eu.clear();

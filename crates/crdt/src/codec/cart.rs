@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     Cart, Context, Dot, LwwRegister, SourceId,
-    cart::{Absorbed, Parts, lines::Lines},
+    cart::{
+        Absorbed, Parts,
+        lines::{Contribution, Lines},
+    },
     dot_fun::DotFun,
 };
 
@@ -21,11 +24,13 @@ const ADDRESS: u8 = 1;
 const NOTE: u8 = 2;
 const ABSORBED: u8 = 4;
 
-/// Bits behind the highest of the largest amount's code, which is that of `i32::MIN`: 2^32.
-const WIDEST_AMOUNT: u32 = 32;
+/// Bits behind the highest of the largest change's code, which is that of `i32::MIN`: 2^32.
+const WIDEST_CHANGE: u32 = 32;
+/// The same of the largest quantity, `u32::MAX`.
+const WIDEST_QUANTITY: u32 = 31;
 
 impl Wire for Cart {
-    const VERSION: u8 = 0x71;
+    const VERSION: u8 = 0x72;
 
     fn put(&self, out: &mut Vec<u8>) {
         let Parts { lines, address, context, note, absorbed } = self.parts();
@@ -73,9 +78,9 @@ fn put_lines(lines: &Lines, numbering: &Numbering<'_>, out: &mut Vec<u8>) {
     }
     let mut bits = BitWriter::new(out);
     for (_, line) in lines.iter() {
-        for (index, (dot, amount)) in line.iter().enumerate() {
+        for (index, (dot, contribution)) in line.iter().enumerate() {
             numbering.put(&mut bits, dot, index + 1 == line.len());
-            bits.put_gamma(amount_code(*amount));
+            put_contribution(*contribution, &mut bits);
         }
     }
     bits.finish();
@@ -89,7 +94,7 @@ fn take_lines(numbering: &Numbering<'_>, input: &mut Reader<'_>) -> Result<Lines
     let mut bits = BitReader::new(input);
     let mut lines = Vec::with_capacity(skus.len());
     for sku in skus {
-        let line = numbering.take(&mut bits, |bits, dot| Ok((dot, amount(bits.take_gamma(WIDEST_AMOUNT)?)?)))?;
+        let line = numbering.take(&mut bits, |bits, dot| Ok((dot, take_contribution(bits)?)))?;
         lines.push((sku, line.into_iter().collect()));
     }
     bits.finish()?;
@@ -122,14 +127,36 @@ fn are_unique(dots: impl Iterator<Item = Dot>) -> Result<(), Malformed> {
     if dots.windows(2).all(|pair| pair[0] != pair[1]) { Ok(()) } else { Err(Malformed::Dot) }
 }
 
-/// Small amounts get small codes: 1, -1, 2, -2 .. are 1, 2, 3, 4 ..
-fn amount_code(amount: i32) -> NonZero<u64> {
-    let twice = 2 * u64::from(amount.unsigned_abs());
-    NonZero::new(if amount > 0 { twice - 1 } else { twice }).expect("no contribution is zero")
+fn put_contribution(contribution: Contribution, bits: &mut BitWriter<'_>) {
+    match contribution {
+        Contribution::Set(quantity) => {
+            bits.put(0, 1);
+            bits.put_gamma(quantity.into());
+        }
+        Contribution::Change(by) => {
+            bits.put(1, 1);
+            bits.put_gamma(change_code(by));
+        }
+    }
 }
 
-/// The amount with a code from 1 up.
-fn amount(code: u64) -> Result<i32, Malformed> {
+fn take_contribution(bits: &mut BitReader<'_, '_>) -> Result<Contribution, Malformed> {
+    if bits.take(1)? == 0 {
+        let quantity = u32::try_from(bits.take_gamma(WIDEST_QUANTITY)?).map_err(|_| Malformed::Number)?;
+        return NonZero::new(quantity).map(Contribution::Set).ok_or(Malformed::Number);
+    }
+    change(bits.take_gamma(WIDEST_CHANGE)?).map(Contribution::Change)
+}
+
+/// Small changes get small codes: 1, -1, 2, -2 .. are 1, 2, 3, 4 ..
+fn change_code(by: NonZero<i32>) -> NonZero<u64> {
+    let twice = 2 * u64::from(by.get().unsigned_abs());
+    NonZero::new(if by.get() > 0 { twice - 1 } else { twice }).expect("no change is zero")
+}
+
+/// The change with a code from 1 up.
+fn change(code: u64) -> Result<NonZero<i32>, Malformed> {
     let size = i64::try_from(code.div_ceil(2)).map_err(|_| Malformed::Number)?;
-    i32::try_from(if code % 2 == 1 { size } else { -size }).map_err(|_| Malformed::Number)
+    let by = i32::try_from(if code % 2 == 1 { size } else { -size }).map_err(|_| Malformed::Number)?;
+    NonZero::new(by).ok_or(Malformed::Number)
 }

@@ -12,6 +12,7 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
+    Set(usize, u32),
     Change(usize, i32),
     /// As many changes as lead to a fold.
     Repeat(usize, i32),
@@ -28,6 +29,7 @@ impl Tried for Cart {
     fn ops() -> BoxedStrategy<Op> {
         let sku = || 0..SKUS.len();
         let op = prop_oneof![
+            4 => (sku(), 0..5_u32).prop_map(|(sku, quantity)| Op::Set(sku, quantity)),
             8 => (sku(), -3..5_i32).prop_map(|(sku, by)| Op::Change(sku, by)),
             1 => (sku(), -1..3_i32).prop_map(|(sku, by)| Op::Repeat(sku, by)),
             3 => sku().prop_map(Op::Remove),
@@ -44,7 +46,7 @@ impl Tried for Cart {
 fn anonymous<R: Replica<Op = Op>>(source: u128, who: ReplicaId) -> R {
     let mut cart = R::default();
     let first = ReplicaId(99);
-    cart.act(first, &Op::Change(0, 2));
+    cart.act(first, &Op::Set(0, 2));
     cart.act(first, &Op::Change(1, 1));
     if source == 1 {
         cart.act(first, &Op::Absorb(0));
@@ -67,6 +69,7 @@ impl Replica for Cart {
 
     fn act(&mut self, who: ReplicaId, op: &Op) -> Self {
         match op {
+            Op::Set(sku, quantity) => self.set(who, SKUS[*sku], *quantity),
             Op::Change(sku, by) => self.change(who, SKUS[*sku], *by),
             Op::Repeat(sku, by) => repeated(self, who, &Op::Change(*sku, *by)),
             Op::Remove(sku) => self.remove(SKUS[*sku]),
@@ -105,10 +108,13 @@ fn repeated<R: Replica<Op = Op>>(cart: &mut R, who: ReplicaId, op: &Op) -> R {
 /// The cart it was made in, if absorbed; its writer; its number there.
 type Id = (Option<u128>, ReplicaId, usize);
 
+/// A quantity that was set, or a change.
+type Said = Result<u32, i32>;
+
 /// Everything that was ever contributed, and what was removed of it. Only grows.
 #[derive(Debug, Clone, Default)]
 struct Log {
-    contributions: BTreeMap<Id, (usize, i32)>,
+    contributions: BTreeMap<Id, (usize, Said)>,
     addresses: BTreeMap<Id, String>,
     removed: BTreeSet<Id>,
     notes: BTreeSet<(u64, ReplicaId, String)>,
@@ -116,18 +122,22 @@ struct Log {
 
 impl Log {
     /// The contributions to a line that are left.
-    fn live(&self, sku: usize) -> impl Iterator<Item = (Id, i32)> {
+    fn live(&self, sku: usize) -> impl Iterator<Item = (Id, Said)> {
         let left = self.contributions.iter().filter(move |(id, (of, _))| *of == sku && !self.removed.contains(id));
-        left.map(|(id, (_, amount))| (*id, *amount))
+        left.map(|(id, (_, said))| (*id, *said))
     }
 
     fn quantity(&self, sku: usize) -> i64 {
-        let mut sums: BTreeMap<Option<u128>, i64> = BTreeMap::new();
-        for ((cart, ..), amount) in self.live(sku) {
-            *sums.entry(cart).or_default() += i64::from(amount);
+        let mut carts: BTreeMap<Option<u128>, (i64, i64)> = BTreeMap::new();
+        for ((cart, ..), said) in self.live(sku) {
+            let (set, changed) = carts.entry(cart).or_default();
+            match said {
+                Ok(quantity) => *set = (*set).max(i64::from(quantity)),
+                Err(by) => *changed += i64::from(by),
+            }
         }
-        let shown: i64 = sums.iter().map(|(cart, sum)| if cart.is_some() { *sum.max(&0) } else { *sum }).sum();
-        shown.max(0)
+        let shown = carts.iter().map(|(cart, (set, changed))| if cart.is_some() { (set + changed).max(0) } else { set + changed });
+        shown.sum::<i64>().max(0)
     }
 
     fn fresh(&self, who: ReplicaId) -> Id {
@@ -146,14 +156,15 @@ impl Log {
         }
         if left > 0 {
             let is_own = |(cart, replica, _): Id| cart.is_none() && replica == who;
-            let own: Vec<(Id, i32)> = self.live(sku).filter(|(id, _)| is_own(*id) && !delta.removed.contains(id)).collect();
+            let left = self.live(sku).filter(|(id, _)| is_own(*id) && !delta.removed.contains(id));
+            let own: Vec<(Id, i32)> = left.filter_map(|(id, said)| Some((id, said.err()?))).collect();
             let mut amount = by;
             if own.len() >= FOLD {
                 amount += own.iter().map(|(_, amount)| amount).sum::<i32>();
                 delta.removed.extend(own.iter().map(|(id, _)| *id));
             }
             if amount != 0 {
-                delta.contributions.insert(self.fresh(who), (sku, amount));
+                delta.contributions.insert(self.fresh(who), (sku, Err(amount)));
             }
         }
         delta
@@ -179,6 +190,12 @@ impl Replica for Log {
         match op {
             Op::Repeat(sku, by) => return repeated(self, who, &Op::Change(*sku, *by)),
             Op::Change(sku, by) => delta = self.change(who, *sku, *by),
+            Op::Set(sku, quantity) => {
+                delta.removed = self.live(*sku).map(|(id, _)| id).collect();
+                if *quantity > 0 {
+                    delta.contributions.insert(self.fresh(who), (*sku, Ok(*quantity)));
+                }
+            }
             Op::Remove(sku) => delta.removed = self.live(*sku).map(|(id, _)| id).collect(),
             Op::Clear => delta.removed = (0..SKUS.len()).flat_map(|sku| self.live(sku)).map(|(id, _)| id).collect(),
             Op::Note(timestamp, text) => drop(delta.notes.insert((*timestamp, who, text.clone()))),

@@ -347,6 +347,7 @@ impl Plan {
             set("DATABASE_URL", format!("postgres://{name}:{password}@127.0.0.1:{}/market", ports.postgres(region)));
         }
         set("KAFKA_BOOTSTRAP_SERVERS", ports.bootstrap(region, self.brokers));
+        set("PEER_KAFKA_BOOTSTRAP_SERVERS", ports.bootstrap(region.peer(), self.brokers));
         set("TEMPORAL_ADDRESS", format!("127.0.0.1:{}", ports.temporal(region).0));
         set("TEMPORAL_NAMESPACE", "default".to_owned());
         set("NATS_URL", format!("nats://127.0.0.1:{}", ports.nats(region).0));

@@ -1,6 +1,7 @@
 //! A service as a process, as it runs in the market: so that a test can also kill it.
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
@@ -27,16 +28,16 @@ impl Running {
     /// # Panics
     /// When it does not start.
     pub async fn migrated(program: &str, env: &[(&str, &str)]) -> Self {
-        let log = keeper::folder().join(format!("{}-migrate-{}.log", name(program), free_port()));
-        let mut command = clean(Path::new(program), env.iter().copied());
-        command.arg("migrate");
-        let waited = {
-            let log = log.clone();
-            tokio::task::spawn_blocking(move || keeper::spawn(command, &log).wait())
-        };
-        let status = waited.await.expect("waiting does not panic").expect("a child can be waited for");
-        assert!(status.success(), "{program} migrate failed:\n{}", keeper::tail(&log));
+        migrate(Path::new(program), env.iter().copied()).await;
         Self::start(program, env).await
+    }
+
+    /// Brings the service's schema up to date once more, beside it.
+    ///
+    /// # Panics
+    /// When it cannot be done.
+    pub async fn migrate(&self) {
+        migrate(&self.program, self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))).await;
     }
 
     /// Starts the service and waits until it takes connections.
@@ -48,8 +49,8 @@ impl Running {
         let mut env: Vec<(String, String)> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         env.push(("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{port}")));
         env.push(("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{}", free_port())));
-        let log = keeper::folder().join(format!("{}-{port}.log", name(program)));
         let program = PathBuf::from(program);
+        let log = keeper::folder().join(format!("{}-{port}.log", name(&program)));
         let process = launch(&program, &env, &log);
         let mut this = Self { program, env, port, log, process };
         this.wait().await;
@@ -106,8 +107,20 @@ impl Drop for Running {
     }
 }
 
-fn name(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
+async fn migrate<'a>(program: &Path, env: impl Iterator<Item = (&'a str, &'a str)>) {
+    let log = keeper::folder().join(format!("{}-migrate-{}.log", name(program), free_port()));
+    let mut command = clean(program, env);
+    command.arg("migrate");
+    let waited = {
+        let log = log.clone();
+        tokio::task::spawn_blocking(move || keeper::spawn(command, &log).wait())
+    };
+    let status = waited.await.expect("waiting does not panic").expect("a child can be waited for");
+    assert!(status.success(), "{} migrate failed:\n{}", program.display(), keeper::tail(&log));
+}
+
+fn name(program: &Path) -> Cow<'_, str> {
+    program.file_name().unwrap_or_default().to_string_lossy()
 }
 
 fn clean<'a>(program: &Path, env: impl Iterator<Item = (&'a str, &'a str)>) -> Command {

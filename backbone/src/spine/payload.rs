@@ -55,6 +55,7 @@ mod tests {
             "order.returned",
             "order.cancelled",
             "cart.checked_out",
+            "cart.delta",
             "inventory.item",
             "inventory.reserved",
             "inventory.committed",

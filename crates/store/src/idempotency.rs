@@ -47,3 +47,41 @@ pub async fn answer_in(tx: &mut PgConnection, scope: &str, key: &str, response: 
         .await
         .map(drop)
 }
+
+/// What was answered to a key somewhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// As in [`claim_in`].
+    pub scope: String,
+    /// The key.
+    pub key: String,
+    /// As in [`claim_in`].
+    pub request_hash: Vec<u8>,
+    /// The answer.
+    pub response: Vec<u8>,
+}
+
+/// Takes over keys that were used elsewhere; those known here stay as they are. Waits while another transaction holds one of them, so it comes
+/// before all locks that the holder may want.
+///
+/// # Errors
+/// Of the database.
+pub async fn take_over_in(tx: &mut PgConnection, mut answered: Vec<Answered>) -> sqlx::Result<()> {
+    if answered.is_empty() {
+        return Ok(());
+    }
+    // In one order everywhere, so that no two transactions wait for each other's.
+    answered.sort_unstable_by(|a, b| (&a.scope, &a.key).cmp(&(&b.scope, &b.key)));
+    let column = |of: fn(&Answered) -> &String| answered.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO idempotency_keys (scope, key, request_hash, response)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) ON CONFLICT DO NOTHING",
+    )
+    .bind(column(|answered| &answered.scope))
+    .bind(column(|answered| &answered.key))
+    .bind(answered.iter().map(|answered| &answered.request_hash).collect::<Vec<_>>())
+    .bind(answered.iter().map(|answered| &answered.response).collect::<Vec<_>>())
+    .execute(tx)
+    .await
+    .map(drop)
+}

@@ -6,26 +6,25 @@ use proto::cart::v1::{
     SetLineRequest, SetLineResponse, cart_service_server::CartService,
 };
 use sha2::{Digest as _, Sha256};
-use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
 use crate::{
     domain::Command,
     error::Error,
     events, metrics,
-    store::{self, Bought, Changed, Keyed},
+    store::{Bought, Carts, Changed, Keyed},
 };
 
 /// Answers the RPCs.
 pub(crate) struct Api {
-    pub(crate) pool: PgPool,
+    pub(crate) carts: Carts,
 }
 
 #[tonic::async_trait]
 impl CartService for Api {
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<GetCartResponse>, Status> {
         let id = decode_id(&request.into_inner().cart_id)?;
-        let cart = store::get(&self.pool, id).await?;
+        let cart = self.carts.get(id).await?;
         Ok(Response::new(GetCartResponse { cart: Some(events::cart(&cart)) }))
     }
 
@@ -52,24 +51,24 @@ impl CartService for Api {
         let order_id = request.order_id.parse().map_err(malformed)?;
         let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
         let lines = request.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
-        let changed = store::check_out(&self.pool, Bought { id: decode_id(&request.cart_id)?, order_id, lines }).await?;
-        Ok(Response::new(CheckOutResponse { cart: Some(self.told(&changed)) }))
+        let changed = self.carts.check_out(Bought { id: decode_id(&request.cart_id)?, order_id, lines }).await?;
+        Ok(Response::new(CheckOutResponse { cart: Some(told(changed)) }))
     }
 }
 
 impl Api {
     async fn apply(&self, cart_id: &str, command: Command, keyed: Option<Keyed>) -> Result<wire::Cart, Error> {
-        let changed = store::apply(&self.pool, decode_id(cart_id)?, command, keyed).await?;
-        Ok(self.told(&changed))
+        let changed = self.carts.apply(decode_id(cart_id)?, command, keyed).await?;
+        Ok(told(changed))
     }
+}
 
-    /// The cart on the wire; a change is counted and on its way.
-    fn told(&self, changed: &Changed) -> wire::Cart {
-        if let Some(event) = &changed.event {
-            metrics::count(event);
-        }
-        events::cart(&changed.cart)
+/// The cart; what happened to it is counted.
+fn told(changed: Changed) -> wire::Cart {
+    if let Some(event) = &changed.event {
+        metrics::count(event);
     }
+    changed.cart
 }
 
 /// The request's key, if it has one, with the hash of all the rest of it.

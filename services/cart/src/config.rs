@@ -12,6 +12,8 @@ pub struct Config {
     pub database_url: Secret,
     /// Kafka of the region.
     pub kafka: String,
+    /// Kafka of the other region; `None` when there is no other.
+    pub peer_kafka: Option<String>,
 }
 
 impl Config {
@@ -20,6 +22,7 @@ impl Config {
             region: reader.parsed("REGION", "eu"),
             database_url: reader.secret("DATABASE_URL", "postgres://cart:password@127.0.0.1:21432/market"),
             kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
+            peer_kafka: reader.optional("PEER_KAFKA_BOOTSTRAP_SERVERS"),
         }
     }
 }

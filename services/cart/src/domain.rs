@@ -1,10 +1,11 @@
-//! The cart as a pure state machine.
+//! The cart as a pure state machine over a state that regions merge.
 
 use std::collections::BTreeMap;
 
+use crdt::ReplicaId;
 use ids::{OrderId, SessionId, Sku};
 
-/// Most lines of a cart.
+/// Most lines of a cart. Two regions that fill one apart may together have more.
 pub const MAX_LINES: usize = 100;
 /// Most units of one line.
 pub const MAX_QUANTITY: u32 = 999;
@@ -14,9 +15,9 @@ pub const MAX_QUANTITY: u32 = 999;
 pub struct Cart {
     /// Its id: the shopper's session.
     pub id: SessionId,
-    /// Units by SKU.
-    pub lines: BTreeMap<Sku, u32>,
-    /// Grows by one with each event.
+    /// What regions merge.
+    pub state: crdt::Cart,
+    /// Grows by one with each change of the state in this region.
     pub version: u64,
 }
 
@@ -24,7 +25,26 @@ impl Cart {
     /// A cart never written to.
     #[must_use]
     pub fn empty(id: SessionId) -> Self {
-        Self { id, lines: BTreeMap::new(), version: 0 }
+        Self { id, state: crdt::Cart::new(), version: 0 }
+    }
+
+    /// Units by SKU, at most [`MAX_QUANTITY`] of each. What is no SKU is not shown: nothing puts it in.
+    #[must_use]
+    pub fn lines(&self) -> BTreeMap<Sku, u32> {
+        let line = |(sku, quantity): (&str, i64)| {
+            let quantity = u32::try_from(quantity).unwrap_or(MAX_QUANTITY).min(MAX_QUANTITY);
+            Some((sku.parse().ok()?, quantity))
+        };
+        self.state.lines().into_iter().filter_map(line).collect()
+    }
+
+    /// Takes in what another region changed; says whether that was news.
+    pub fn merge(&mut self, delta: &crdt::Cart) -> bool {
+        let before = self.state.clone();
+        self.state.merge(delta);
+        let is_news = self.state != before;
+        self.version += u64::from(is_news);
+        is_news
     }
 }
 
@@ -87,30 +107,29 @@ pub enum Refusal {
     Full,
 }
 
-/// What `command` leads to. `None` when the cart is like that already: a repeat changes nothing.
+/// What `command` leads to. `None` when there is nothing to do. To set a line to what it shows is something: it stays so even if the other region
+/// removes it at the same moment.
 ///
 /// # Errors
 /// A [`Refusal`]; then nothing is to be changed.
 pub fn decide(cart: &Cart, command: Command) -> Result<Option<Event>, Refusal> {
+    let lines = cart.lines();
     match command {
         Command::SetLine { quantity, .. } if !(1..=MAX_QUANTITY).contains(&quantity) => Err(Refusal::Quantity),
-        Command::SetLine { sku, quantity } => match cart.lines.get(&sku) {
-            Some(there) if *there == quantity => Ok(None),
-            None if cart.lines.len() >= MAX_LINES => Err(Refusal::Full),
-            _ => Ok(Some(Event::LineSet { sku, quantity })),
-        },
-        Command::RemoveLine { sku } => Ok(cart.lines.contains_key(&sku).then_some(Event::LineRemoved { sku })),
-        Command::CheckOut { order_id, lines } => {
-            let left = leaving(cart, lines);
+        Command::SetLine { sku, .. } if lines.len() >= MAX_LINES && !lines.contains_key(&sku) => Err(Refusal::Full),
+        Command::SetLine { sku, quantity } => Ok(Some(Event::LineSet { sku, quantity })),
+        Command::RemoveLine { sku } => Ok(lines.contains_key(&sku).then_some(Event::LineRemoved { sku })),
+        Command::CheckOut { order_id, lines: ordered } => {
+            let left = leaving(&lines, ordered);
             Ok((!left.is_empty()).then_some(Event::CheckedOut { order_id, left }))
         }
     }
 }
 
-fn leaving(cart: &Cart, ordered: Vec<(Sku, u32)>) -> BTreeMap<Sku, u32> {
+fn leaving(lines: &BTreeMap<Sku, u32>, ordered: Vec<(Sku, u32)>) -> BTreeMap<Sku, u32> {
     let mut left: BTreeMap<Sku, u32> = BTreeMap::new();
     for (sku, quantity) in ordered {
-        if let Some(there) = cart.lines.get(&sku) {
+        if let Some(there) = lines.get(&sku) {
             let leaves = left.entry(sku).or_default();
             *leaves = leaves.saturating_add(quantity).min(*there);
         }
@@ -119,27 +138,23 @@ fn leaving(cart: &Cart, ordered: Vec<(Sku, u32)>) -> BTreeMap<Sku, u32> {
     left
 }
 
-/// The cart after `event`.
-#[must_use]
-pub fn apply(mut cart: Cart, event: &Event) -> Cart {
+/// Changes `cart` by `event` in the name of `replica`. Returns what the other region merges to have the change too.
+pub fn apply(cart: &mut Cart, replica: ReplicaId, event: &Event) -> crdt::Cart {
+    cart.version += 1;
     match event {
-        Event::LineSet { sku, quantity } => {
-            cart.lines.insert(sku.clone(), *quantity);
-        }
-        Event::LineRemoved { sku } => {
-            cart.lines.remove(sku);
-        }
+        Event::LineSet { sku, quantity } => cart.state.set(replica, sku.as_str(), *quantity),
+        Event::LineRemoved { sku } => cart.state.remove(sku.as_str()),
         Event::CheckedOut { left, .. } => {
+            let lines = cart.lines();
+            let rest = |sku| lines.get(sku).copied().unwrap_or_default();
+            let mut delta = crdt::Cart::new();
+            // What is left over is set, not counted down: two regions that both do it do it once.
             for (sku, quantity) in left {
-                if let Some(there) = cart.lines.get_mut(sku) {
-                    *there = there.saturating_sub(*quantity);
-                }
+                delta.merge(&cart.state.set(replica, sku.as_str(), rest(sku).saturating_sub(*quantity)));
             }
-            cart.lines.retain(|_, quantity| *quantity > 0);
+            delta
         }
     }
-    cart.version += 1;
-    cart
 }
 
 #[cfg(test)]

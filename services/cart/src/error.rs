@@ -16,14 +16,21 @@ pub(crate) enum Error {
     /// The key was used for another change.
     #[error("this idempotency key was used for another change of this cart; use a new key for a new change")]
     KeyReused,
-    /// A row cannot be read back.
-    #[error("read {what} of cart {cart_id} from the database")]
+    /// A cart cannot be read back.
+    #[error("read cart {cart_id} from the database")]
     Corrupt {
         /// Which.
         cart_id: String,
         /// What is wrong with it.
-        what: &'static str,
+        #[source]
+        error: crdt::codec::Malformed,
     },
+    /// The answer kept for a key cannot be read back.
+    #[error("read an answer about cart {0} from the database")]
+    Answer(String),
+    /// The database holds an id that is none.
+    #[error("read {0} from the database: it is no id")]
+    Id(String),
     /// The database failed.
     #[error("use the database")]
     Database(#[from] sqlx::Error),
@@ -37,7 +44,7 @@ impl Error {
             Self::Refused(Refusal::Full) => (Kind::Refused, "CART_FULL"),
             Self::KeyReused => (Kind::Conflict, "CART_KEY_REUSED"),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
-            Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
+            Self::Corrupt { .. } | Self::Answer(_) | Self::Id(_) | Self::Database(_) => (Kind::Internal, "INTERNAL"),
         }
     }
 }
@@ -47,10 +54,20 @@ impl From<Error> for Failure {
         let (kind, reason) = error.kind();
         match &error {
             Error::Database(cause) => tracing::warn!(error = %cause, "database call failed"),
-            Error::Corrupt { .. } => tracing::error!(%error, "row cannot be read"),
+            Error::Corrupt { .. } | Error::Answer(_) | Error::Id(_) => tracing::error!(%error, "row cannot be read"),
             _ => {}
         }
         Self::new(kind, reason, error.to_string())
+    }
+}
+
+impl From<Error> for spine::Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => Self::Poison(refusal.to_string()),
+            Error::Database(error) => error.into(),
+            error => Self::Failed(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
+        }
     }
 }
 

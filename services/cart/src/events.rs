@@ -2,36 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use ids::{OrderId, Sku};
+use crdt::codec::Wire as _;
+use ids::Sku;
 use prost::Message as _;
 use proto::{cart::v1 as wire, events::cart::v1 as event, market::v1 as market};
 use store::outbox;
 
 use crate::domain::{Cart, Event};
 
-/// What others hear of `event`, which made `cart`. Changes by the shopper stay between the shopper and the cart.
-pub(crate) fn of(cart: &Cart, event: &Event) -> Option<outbox::Event> {
-    match event {
-        Event::LineSet { .. } | Event::LineRemoved { .. } => None,
-        Event::CheckedOut { order_id, left } => Some(checked_out(cart, *order_id, left)),
-    }
-}
+/// Kind of the event that tells of a shopper's change.
+pub(crate) const DELTA: &str = "cart.delta";
+/// Kind of the event that tells what left with an order.
+pub(crate) const CHECKED_OUT: &str = "cart.checked_out";
 
-fn checked_out(cart: &Cart, order_id: OrderId, left: &BTreeMap<Sku, u32>) -> outbox::Event {
-    let payload =
-        event::CartCheckedOut { cart_id: cart.id.to_string(), order_id: order_id.to_string(), lines: lines(left), version: cart.version };
-    outbox::Event {
-        id: uuid::Uuid::now_v7(),
-        topic: spine::topics::CART_EVENTS,
-        key: cart.id.to_string(),
-        kind: "cart.checked_out",
-        payload: payload.encode_to_vec(),
-    }
+/// What others hear of `event`, which made `cart`; `delta` is what the other region merges, `answer` what was said under a key.
+pub(crate) fn of(cart: &Cart, event: &Event, delta: &crdt::Cart, answer: Option<event::KeyedAnswer>) -> outbox::Event {
+    let (cart_id, version, delta) = (cart.id.to_string(), cart.version, delta.encode());
+    let (kind, payload) = match event {
+        Event::LineSet { .. } | Event::LineRemoved { .. } => (DELTA, event::CartDelta { cart_id, delta, version, answer }.encode_to_vec()),
+        Event::CheckedOut { order_id, left } => {
+            let order_id = order_id.to_string();
+            (CHECKED_OUT, event::CartCheckedOut { cart_id, order_id, lines: lines(left), version, delta }.encode_to_vec())
+        }
+    };
+    outbox::Event { id: uuid::Uuid::now_v7(), topic: spine::topics::CART_EVENTS, key: cart.id.to_string(), kind, payload }
 }
 
 /// A cart on the wire.
 pub(crate) fn cart(cart: &Cart) -> wire::Cart {
-    wire::Cart { cart_id: cart.id.to_string(), lines: lines(&cart.lines), version: cart.version }
+    wire::Cart { cart_id: cart.id.to_string(), lines: lines(&cart.lines()), version: cart.version }
 }
 
 fn lines(lines: &BTreeMap<Sku, u32>) -> Vec<market::Line> {

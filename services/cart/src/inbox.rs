@@ -1,4 +1,4 @@
-//! What the cart service hears: orders that were placed.
+//! What the cart service hears of orders: what was ordered leaves the cart.
 
 use async_trait::async_trait;
 use ids::{OrderId, SessionId, Sku};
@@ -8,16 +8,15 @@ use spine::{Applied, Delivery, Handler, Refusal};
 use sqlx::PgConnection;
 
 use crate::{
-    error::Error,
     metrics,
-    store::{self, Bought},
+    store::{Bought, Carts},
 };
 
 /// Name of the consumer group.
 pub(crate) const GROUP: &str = "cart";
 
 /// Takes what was ordered out of the cart, if the shop has not done so at once.
-pub(crate) struct Orders;
+pub(crate) struct Orders(pub(crate) Carts);
 
 #[async_trait]
 impl Handler for Orders {
@@ -32,13 +31,8 @@ impl Handler for Orders {
 
     async fn apply_all_in(&self, tx: &mut PgConnection, deliveries: &[&Delivery]) -> Result<Vec<Applied>, Refusal> {
         let bought = deliveries.iter().map(|delivery| read(delivery)).collect::<Result<_, _>>()?;
-        let changed = store::check_out_all_in(tx, bought).await.map_err(|error| match error {
-            Error::Refused(refusal) => Refusal::Poison(refusal.to_string()),
-            Error::Database(error) => error.into(),
-            error => Refusal::Failed(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
-        })?;
-        let events = changed.into_iter().filter_map(|changed| changed.event);
-        Ok(events.map(|event| Applied::then(move || metrics::count(&event))).collect())
+        let events = self.0.check_out_all_in(tx, bought).await?;
+        Ok(events.into_iter().map(|event| Applied::then(move || metrics::count(&event))).collect())
     }
 }
 

@@ -1,11 +1,17 @@
 //! The cart service: what each shopper has put together.
 //!
-//! - Owns: carts and their lines (schema `cart`). A cart's id is the shopper's session.
-//! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`).
-//! - Says: `cart.checked_out` on `cart.events`, keyed by cart id.
-//! - Hears: `order.placed` on `order.events`: the units that were ordered leave the cart, those added since stay.
+//! - Owns: carts (schema `cart`). A cart's id is the shopper's session.
+//! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`, `CheckOut`).
+//! - Says: `cart.delta` and `cart.checked_out` on `cart.events`, keyed by cart id.
+//! - Hears: `order.placed` on `order.events`: the units that were ordered leave the cart, those added since stay. And what the other region's
+//!   cart service says, from that region's Kafka.
 //!
-//! Every writer locks the cart's row first, so changes of one cart happen one after the other.
+//! ```text
+//!  shopper ──> eu: decide, change the state, say the delta ──> eu's Kafka ──> us: merge
+//!  shopper ──> us: decide, change the state, say the delta ──> us's Kafka ──> eu: merge
+//! ```
+//! Both regions change the same cart without asking each other, and have the same state when they have heard the same deltas (crate `crdt`).
+//! Within a region every writer locks the cart's row first, so changes of one cart happen one after the other.
 
 mod api;
 mod config;
@@ -14,6 +20,7 @@ mod error;
 mod events;
 mod inbox;
 mod metrics;
+mod peer;
 mod server;
 mod store;
 
@@ -41,6 +48,7 @@ impl rpc::process::Service for Service {
     }
 
     async fn migrate(config: Config) -> Result<(), Fatal> {
-        ::store::migrate(&config.database_url, &MIGRATOR).await.map_err(Into::into)
+        ::store::migrate(&config.database_url, &MIGRATOR).await?;
+        Ok(store::convert(&config.database_url, config.region).await?)
     }
 }

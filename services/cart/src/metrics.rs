@@ -3,10 +3,13 @@
 use crate::domain::Event;
 
 const CHANGES: &str = "market_cart_changes_total";
+const MERGED: &str = "market_cart_merged_total";
 
 /// Writes the help texts, and shows the counters from the first scrape on.
 pub(crate) fn describe() {
-    metrics::describe_counter!(CHANGES, "Changes of carts");
+    metrics::describe_counter!(CHANGES, "Changes of carts made in this region");
+    metrics::describe_counter!(MERGED, "Carts that changes of the other region made other than before");
+    metrics::counter!(MERGED).absolute(0);
     for change in ["line_set", "line_removed", "checked_out"] {
         metrics::counter!(CHANGES, "change" => change).absolute(0);
     }
@@ -20,4 +23,9 @@ pub(crate) fn count(event: &Event) {
         Event::CheckedOut { .. } => "checked_out",
     };
     metrics::counter!(CHANGES, "change" => change).increment(1);
+}
+
+/// Counts what came from the other region and has been committed.
+pub(crate) fn count_merged(carts: usize) {
+    metrics::counter!(MERGED).increment(carts as u64);
 }

@@ -1,12 +1,24 @@
 //! Wiring: pool, workers, RPCs, health.
 
+use std::time::Duration;
+
+use crdt::ReplicaId;
+use ids::Region;
 use proto::cart::v1::cart_service_server::CartServiceServer;
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use spine::{Consumer, InDatabase, Outbox, Pace};
+use sqlx::PgPool;
 
-use crate::{api::Api, config::Config, inbox, metrics};
+use crate::{
+    api::Api,
+    config::Config,
+    inbox, metrics, peer,
+    store::{self as carts, Carts},
+};
 
 const CONNECTIONS: u32 = 8;
+/// Between two tries to reach the database at the start.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
@@ -20,7 +32,10 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     };
     spine::publish(&process, outbox);
 
-    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders };
+    let replica = process.shutdown.run_until_cancelled(Box::pin(replica(&pool, config.region))).await;
+    let Some(replica) = replica else { return Ok(()) };
+    let carts = Carts { pool: pool.clone(), replica: replica? };
+    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders(carts.clone()) };
     let consumer = Consumer {
         bootstrap: config.kafka.clone(),
         group: inbox::GROUP,
@@ -29,11 +44,29 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         sink,
     };
     consumer.start(&process, "order events");
+    if let Some(bootstrap) = config.peer_kafka {
+        let sink = InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer };
+        let consumer = Consumer { bootstrap, group: peer::GROUP, topics: &[spine::topics::CART_EVENTS], pace: Pace::Gathering, sink };
+        consumer.start(&process, "the other region's carts");
+    }
 
-    let api = Api { pool: pool.clone() };
+    let api = Api { carts };
     let (router, health) = Grpc::default().with(CartServiceServer::new(api)).finish()?;
     let kafka = config.kafka;
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));
     process.serve(router, Some(health), readiness).await
+}
+
+/// The name under which carts are changed here, as soon as the database is there.
+async fn replica(pool: &PgPool, region: Region) -> Result<ReplicaId, crate::error::Error> {
+    loop {
+        match carts::replica(pool, region).await {
+            Err(crate::error::Error::Database(error)) if store::is_unavailable(&error) => {
+                tracing::info!(%error, "waiting for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            answer => return answer,
+        }
+    }
 }

@@ -1,20 +1,38 @@
 //! Carts in PostgreSQL. Every change commits with its event and, where one was given, its idempotency key.
 
-use std::collections::HashSet;
+mod replica;
 
+use std::collections::{HashMap, HashSet};
+
+use crdt::{
+    ReplicaId,
+    codec::{Limits, Wire as _},
+};
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use prost::Message as _;
+use proto::{cart::v1 as wire, events::cart::v1::KeyedAnswer};
 use sqlx::{PgConnection, PgPool};
 use store::{
-    idempotency::{self, Claim},
+    idempotency::{self, Answered, Claim},
     inbox, outbox,
 };
 
+pub(crate) use self::replica::{convert, replica};
 use crate::{
     domain::{self, Cart, Command, Event},
     error::Error,
     events,
 };
+
+/// Under this name the inbox knows which orders have left their cart.
+const CHECK_OUT: &str = "check out";
+
+/// Where carts are kept, and the name under which they are changed there. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Carts {
+    pub(crate) pool: PgPool,
+    pub(crate) replica: ReplicaId,
+}
 
 /// A key with the hash of the request it names.
 #[derive(Debug)]
@@ -23,50 +41,12 @@ pub(crate) struct Keyed {
     pub(crate) request_hash: Vec<u8>,
 }
 
-/// A cart after a command.
+/// What a caller gets.
 #[derive(Debug)]
 pub(crate) struct Changed {
-    pub(crate) cart: Cart,
-    /// What happened; nothing when the cart was like that before.
+    pub(crate) cart: wire::Cart,
+    /// What happened; nothing when there was nothing to do.
     pub(crate) event: Option<Event>,
-}
-
-/// Reads a cart in one snapshot.
-pub(crate) async fn get(pool: &PgPool, id: SessionId) -> Result<Cart, Error> {
-    let rows: Vec<(i64, Option<String>, Option<i64>)> =
-        sqlx::query_as("SELECT version, sku, quantity FROM carts LEFT JOIN cart_lines USING (cart_id) WHERE cart_id = $1")
-            .bind(id.as_str())
-            .fetch_all(pool)
-            .await?;
-    let mut cart = Cart::empty(id);
-    for (version, sku, quantity) in rows {
-        cart.version = version.cast_unsigned();
-        if let (Some(sku), Some(quantity)) = (sku, quantity) {
-            let (sku, quantity) = read_line(&cart.id, &sku, quantity)?;
-            cart.lines.insert(sku, quantity);
-        }
-    }
-    Ok(cart)
-}
-
-/// Applies a shopper's command. A repeat under the same key gets the first answer.
-pub(crate) async fn apply(pool: &PgPool, id: SessionId, command: Command, keyed: Option<Keyed>) -> Result<Changed, Error> {
-    let mut tx = pool.begin().await?;
-    let scope = format!("cart/{id}");
-    if let Some(Keyed { key, request_hash }) = &keyed {
-        match idempotency::claim_in(&mut tx, &scope, key.as_str(), request_hash).await? {
-            Claim::New => {}
-            Claim::Reused => return Err(Error::KeyReused),
-            Claim::Replay(answer) => return Ok(Changed { cart: read_answer(id, &answer)?, event: None }),
-        }
-    }
-    let changed = apply_in(&mut tx, id, command).await?;
-    if let Some(Keyed { key, .. }) = &keyed {
-        let answer = events::cart(&changed.cart).encode_to_vec();
-        idempotency::answer_in(&mut tx, &scope, key.as_str(), &answer).await?;
-    }
-    tx.commit().await?;
-    Ok(changed)
 }
 
 /// What an order took.
@@ -78,112 +58,201 @@ pub(crate) struct Bought {
     pub(crate) lines: Vec<(Sku, u32)>,
 }
 
-/// Takes what an order bought out of the cart, once for each order, whoever asks first.
-pub(crate) async fn check_out(pool: &PgPool, bought: Bought) -> Result<Changed, Error> {
-    let mut tx = pool.begin().await?;
-    let id = bought.id.clone();
-    let changed = check_out_all_in(&mut tx, vec![bought]).await?;
-    tx.commit().await?;
-    match changed.into_iter().next() {
-        Some(changed) => Ok(changed),
-        None => Ok(Changed { cart: get(pool, id).await?, event: None }),
+/// What the other region changed.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) id: SessionId,
+    pub(crate) delta: crdt::Cart,
+    /// The order that was checked out, if that was the change.
+    pub(crate) order_id: Option<OrderId>,
+    /// What it said under a key.
+    pub(crate) answer: Option<KeyedAnswer>,
+}
+
+impl Carts {
+    /// Reads a cart.
+    pub(crate) async fn get(&self, id: SessionId) -> Result<Cart, Error> {
+        let row = sqlx::query_as("SELECT version, state FROM carts WHERE cart_id = $1").bind(id.as_str());
+        let row: Option<Row> = row.fetch_optional(&self.pool).await?;
+        row.map_or_else(|| Ok(Cart::empty(id.clone())), |row| row.read(id.clone()))
+    }
+
+    /// Applies a shopper's command. A repeat under the same key gets the first answer.
+    pub(crate) async fn apply(&self, id: SessionId, command: Command, keyed: Option<Keyed>) -> Result<Changed, Error> {
+        let mut tx = self.pool.begin().await?;
+        let scope = scope(&id);
+        if let Some(Keyed { key, request_hash }) = &keyed {
+            match idempotency::claim_in(&mut tx, &scope, key.as_str(), request_hash).await? {
+                Claim::New => {}
+                Claim::Reused => return Err(Error::KeyReused),
+                Claim::Replay(answer) => return Ok(Changed { cart: read_answer(&id, &answer)?, event: None }),
+            }
+        }
+        let mut cart = lock_or_make_in(&mut tx, id, matches!(command, Command::SetLine { .. })).await?;
+        let event = domain::decide(&cart, command)?;
+        let delta = event.as_ref().map(|event| domain::apply(&mut cart, self.replica, event));
+        let answer = events::cart(&cart);
+        let answered =
+            keyed.map(|Keyed { key, request_hash }| KeyedAnswer { key: key.to_string(), request_hash, response: answer.encode_to_vec() });
+        if let Some(KeyedAnswer { key, response, .. }) = &answered {
+            idempotency::answer_in(&mut tx, &scope, key, response).await?;
+        }
+        if let (Some(event), Some(delta)) = (&event, &delta) {
+            write_in(&mut tx, &[&cart]).await?;
+            outbox::append_in(&mut tx, &events::of(&cart, event, delta, answered)).await?;
+        }
+        tx.commit().await?;
+        Ok(Changed { cart: answer, event })
+    }
+
+    /// Takes what an order bought out of the cart, once for each order, whoever asks first.
+    pub(crate) async fn check_out(&self, bought: Bought) -> Result<Changed, Error> {
+        let mut tx = self.pool.begin().await?;
+        let id = bought.id.clone();
+        let event = self.check_out_all_in(&mut tx, vec![bought]).await?.pop();
+        tx.commit().await?;
+        Ok(Changed { cart: events::cart(&self.get(id).await?), event })
+    }
+
+    /// The same of several orders within the caller's transaction; nothing for those whose order was there before, or that have no cart.
+    pub(crate) async fn check_out_all_in(&self, tx: &mut PgConnection, mut bought: Vec<Bought>) -> Result<Vec<Event>, Error> {
+        let new = note_in(tx, bought.iter().map(|bought| bought.order_id)).await?;
+        bought.retain(|bought| new.contains(&bought.order_id));
+        let mut carts = lock_all_in(tx, bought.iter().map(|bought| &bought.id)).await?;
+        let mut happened = Vec::new();
+        for Bought { id, order_id, lines } in bought {
+            let Some(cart) = carts.get_mut(&id) else { continue };
+            let Some(event) = domain::decide(cart, Command::CheckOut { order_id, lines })? else { continue };
+            let delta = domain::apply(cart, self.replica, &event);
+            outbox::append_in(tx, &events::of(cart, &event, &delta, None)).await?;
+            happened.push(event);
+        }
+        if !happened.is_empty() {
+            write_in(tx, &carts.values().collect::<Vec<_>>()).await?;
+        }
+        Ok(happened)
     }
 }
 
-/// The same of several orders within the caller's transaction; nothing for those whose order was there before, or that have no cart.
-pub(crate) async fn check_out_all_in(tx: &mut PgConnection, mut bought: Vec<Bought>) -> Result<Vec<Changed>, Error> {
-    let orders: Vec<_> = bought.iter().map(|bought| bought.order_id.as_uuid()).collect();
-    let new = inbox::note_in(tx, "check out", &orders).await?;
-    bought.retain(|bought| new.contains(&bought.order_id.as_uuid()));
-    let carts: Vec<&str> = bought.iter().map(|bought| bought.id.as_str()).collect();
-    let there: HashSet<String> = sqlx::query_scalar("SELECT cart_id FROM carts WHERE cart_id = ANY($1)")
-        .bind(carts)
-        .fetch_all(&mut *tx)
-        .await?
-        .into_iter()
-        .collect();
-    bought.retain(|bought| there.contains(bought.id.as_str()));
-    // In one order everywhere, so that no two batches wait for each other's carts.
-    bought.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
-    let mut changed = Vec::with_capacity(bought.len());
-    for Bought { id, order_id, lines } in bought {
-        changed.push(apply_in(tx, id, Command::CheckOut { order_id, lines }).await?);
+/// Takes in what the other region changed, within the caller's transaction. How many carts are other than before.
+pub(crate) async fn merge_in(tx: &mut PgConnection, told: Vec<Told>) -> Result<usize, Error> {
+    // Keys first: whoever holds one of them may want a cart.
+    let answered = told.iter().filter_map(|told| {
+        let KeyedAnswer { key, request_hash, response } = told.answer.clone()?;
+        Some(Answered { scope: scope(&told.id), key, request_hash, response })
+    });
+    idempotency::take_over_in(tx, answered.collect()).await?;
+    // An order leaves its cart once, in whichever region.
+    note_in(tx, told.iter().filter_map(|told| told.order_id)).await?;
+    make_in(tx, told.iter().map(|told| &told.id)).await?;
+    let mut carts = lock_all_in(tx, told.iter().map(|told| &told.id)).await?;
+    let mut news = HashSet::new();
+    for Told { id, delta, .. } in &told {
+        if carts.get_mut(id).is_some_and(|cart| cart.merge(delta)) {
+            news.insert(id);
+        }
     }
-    Ok(changed)
+    let changed: Vec<&Cart> = carts.values().filter(|cart| news.contains(&cart.id)).collect();
+    write_in(tx, &changed).await?;
+    Ok(changed.len())
 }
 
-/// Applies `command` within the caller's transaction. A refusal leaves at most an empty cart behind.
-pub(crate) async fn apply_in(tx: &mut PgConnection, id: SessionId, command: Command) -> Result<Changed, Error> {
-    let mut cart = lock_in(tx, &id).await?;
-    if cart.is_none() && matches!(command, Command::SetLine { .. }) {
-        sqlx::query("INSERT INTO carts (cart_id, version) VALUES ($1, 0) ON CONFLICT DO NOTHING")
-            .bind(id.as_str())
-            .execute(&mut *tx)
-            .await?;
+/// The name of a cart's idempotency keys.
+fn scope(id: &SessionId) -> String {
+    format!("cart/{id}")
+}
+
+/// Notes that these orders have left their carts; those of which that is new.
+async fn note_in(tx: &mut PgConnection, orders: impl Iterator<Item = OrderId>) -> Result<HashSet<OrderId>, Error> {
+    let orders: Vec<_> = orders.map(OrderId::as_uuid).collect();
+    if orders.is_empty() {
+        return Ok(HashSet::new());
+    }
+    Ok(inbox::note_in(tx, CHECK_OUT, &orders).await?.into_iter().map(OrderId::from_uuid).collect())
+}
+
+/// A cart as it is kept.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    version: i64,
+    state: Option<Vec<u8>>,
+}
+
+impl Row {
+    fn read(self, id: SessionId) -> Result<Cart, Error> {
+        let state = match &self.state {
+            Some(state) => {
+                crdt::Cart::decode(state, Limits::default()).map_err(|error| Error::Corrupt { cart_id: id.to_string(), error })?
+            }
+            None => crdt::Cart::new(),
+        };
+        Ok(Cart { id, state, version: self.version.cast_unsigned() })
+    }
+}
+
+/// Locks a cart. One that is not there is made first if `is_made`, and is empty otherwise.
+async fn lock_or_make_in(tx: &mut PgConnection, id: SessionId, is_made: bool) -> Result<Cart, Error> {
+    let mut cart = lock_all_in(tx, [&id].into_iter()).await?.remove(&id);
+    if cart.is_none() && is_made {
+        make_in(tx, [&id].into_iter()).await?;
         // Another call may have made it a moment ago.
-        cart = lock_in(tx, &id).await?;
+        cart = lock_all_in(tx, [&id].into_iter()).await?.remove(&id);
     }
-    let cart = cart.unwrap_or_else(|| Cart::empty(id));
-    let Some(event) = domain::decide(&cart, command)? else { return Ok(Changed { cart, event: None }) };
-    let cart = domain::apply(cart, &event);
-    write_in(tx, &cart, &event).await?;
-    Ok(Changed { cart, event: Some(event) })
+    Ok(cart.unwrap_or_else(|| Cart::empty(id)))
 }
 
-async fn lock_in(tx: &mut PgConnection, id: &SessionId) -> Result<Option<Cart>, Error> {
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT version FROM carts WHERE cart_id = $1 FOR UPDATE").bind(id.as_str()).fetch_optional(&mut *tx).await?;
-    let Some(version) = version else { return Ok(None) };
-    let lines: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sku, quantity FROM cart_lines WHERE cart_id = $1").bind(id.as_str()).fetch_all(tx).await?;
-    let lines = lines.into_iter().map(|(sku, quantity)| read_line(id, &sku, quantity)).collect::<Result<_, _>>()?;
-    Ok(Some(Cart { id: id.clone(), lines, version: version.cast_unsigned() }))
+/// Ids in one order everywhere, so that no two transactions wait for each other's carts.
+fn sorted<'a>(ids: impl Iterator<Item = &'a SessionId>) -> Vec<&'a str> {
+    let mut ids: Vec<&str> = ids.map(SessionId::as_str).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
-fn read_line(id: &SessionId, sku: &str, quantity: i64) -> Result<(Sku, u32), Error> {
-    let corrupt = |what| Error::Corrupt { cart_id: id.to_string(), what };
-    Ok((sku.parse().map_err(|_| corrupt("sku"))?, u32::try_from(quantity).map_err(|_| corrupt("quantity"))?))
-}
-
-fn read_answer(id: SessionId, answer: &[u8]) -> Result<Cart, Error> {
-    let corrupt = || Error::Corrupt { cart_id: id.to_string(), what: "the stored answer" };
-    let answer = proto::cart::v1::Cart::decode(answer).map_err(|_| corrupt())?;
-    let line = |line: proto::market::v1::Line| Ok((line.sku.parse().map_err(|_| corrupt())?, line.quantity));
-    let lines = answer.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
-    Ok(Cart { lines, version: answer.version, id })
-}
-
-async fn write_in(tx: &mut PgConnection, cart: &Cart, event: &Event) -> Result<(), Error> {
-    sqlx::query("UPDATE carts SET version = $2 WHERE cart_id = $1")
-        .bind(cart.id.as_str())
-        .bind(cart.version.cast_signed())
-        .execute(&mut *tx)
-        .await?;
-    let touched: Vec<&Sku> = match event {
-        Event::LineSet { sku, .. } | Event::LineRemoved { sku } => vec![sku],
-        Event::CheckedOut { left, .. } => left.keys().collect(),
-    };
-    for sku in touched {
-        write_line_in(tx, cart, sku).await?;
-    }
-    if let Some(event) = events::of(cart, event) {
-        outbox::append_in(tx, &event).await?;
-    }
+/// Makes the carts that are not there.
+async fn make_in<'a>(tx: &mut PgConnection, ids: impl Iterator<Item = &'a SessionId>) -> Result<(), Error> {
+    let make = sqlx::query("INSERT INTO carts (cart_id, version) SELECT id, 0 FROM unnest($1::text[]) AS id ON CONFLICT DO NOTHING");
+    make.bind(sorted(ids)).execute(tx).await?;
     Ok(())
 }
 
-/// Makes the row of one line what the cart says.
-async fn write_line_in(tx: &mut PgConnection, cart: &Cart, sku: &Sku) -> Result<(), Error> {
-    let query = match cart.lines.get(sku) {
-        Some(quantity) => sqlx::query(
-            "INSERT INTO cart_lines (cart_id, sku, quantity) VALUES ($1, $2, $3)
-             ON CONFLICT ON CONSTRAINT cart_lines_pkey DO UPDATE SET quantity = excluded.quantity",
-        )
-        .bind(cart.id.as_str())
-        .bind(sku.as_str())
-        .bind(i64::from(*quantity)),
-        None => sqlx::query("DELETE FROM cart_lines WHERE cart_id = $1 AND sku = $2").bind(cart.id.as_str()).bind(sku.as_str()),
+/// Locks those of the carts that are there.
+async fn lock_all_in<'a>(tx: &mut PgConnection, ids: impl Iterator<Item = &'a SessionId>) -> Result<HashMap<SessionId, Cart>, Error> {
+    #[derive(sqlx::FromRow)]
+    struct Found {
+        cart_id: String,
+        #[sqlx(flatten)]
+        row: Row,
+    }
+    let found: Vec<Found> =
+        sqlx::query_as("SELECT cart_id, version, state FROM carts WHERE cart_id = ANY($1::text[]) ORDER BY cart_id FOR UPDATE")
+            .bind(sorted(ids))
+            .fetch_all(tx)
+            .await?;
+    let read = |Found { cart_id, row }| {
+        let id: SessionId = cart_id.parse().map_err(|_| Error::Id(cart_id))?;
+        Ok((id.clone(), row.read(id)?))
     };
-    query.execute(tx).await?;
+    found.into_iter().map(read).collect()
+}
+
+/// Writes carts whose rows are locked.
+async fn write_in(tx: &mut PgConnection, carts: &[&Cart]) -> Result<(), Error> {
+    if carts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE carts SET version = new.version, state = new.state
+         FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS new (cart_id, version, state) WHERE carts.cart_id = new.cart_id",
+    )
+    .bind(carts.iter().map(|cart| cart.id.as_str()).collect::<Vec<_>>())
+    .bind(carts.iter().map(|cart| cart.version.cast_signed()).collect::<Vec<_>>())
+    .bind(carts.iter().map(|cart| cart.state.encode()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
     Ok(())
+}
+
+fn read_answer(id: &SessionId, answer: &[u8]) -> Result<wire::Cart, Error> {
+    wire::Cart::decode(answer).map_err(|_| Error::Answer(id.to_string()))
 }

@@ -9,7 +9,7 @@ use ids::Region;
 use promises::BUS_1;
 use prost::{DecodeError, Message as _};
 use proto::events::{
-    cart::v1::CartCheckedOut,
+    cart::v1::{CartCheckedOut, CartDelta},
     inventory::v1::{ItemChanged, ReservationChanged},
     order::v1::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderReturned, OrderShipped},
     payment::v1::PaymentChanged,
@@ -179,6 +179,7 @@ fn version(topic: &str, kind: &str, payload: &[u8]) -> Result<Option<u64>, Decod
         (INVENTORY_EVENTS, _) => ReservationChanged::decode(payload)?.version,
         (INVENTORY_ITEM, _) => ItemChanged::decode(payload)?.version,
         (CART_EVENTS, "cart.checked_out") => CartCheckedOut::decode(payload)?.version,
+        (CART_EVENTS, "cart.delta") => CartDelta::decode(payload)?.version,
         _ => return Ok(None),
     };
     Ok(Some(version))

@@ -61,7 +61,7 @@ impl Lines {
     /// this replica when there are [`FOLD`] of them and their sum fits.
     pub(super) fn change(&mut self, sku: &str, dot: Dot, by: NonZero<i32>) -> (Self, Vec<Dot>) {
         let line = self.lines.entry(sku.to_owned()).or_default();
-        let (folded, amount) = folded(line, dot, by).unwrap_or((Vec::new(), by.get()));
+        let (folded, amount) = folded(line, dot, by).unwrap_or_else(|| (Vec::new(), by.get()));
         line.retain(|held| !folded.contains(&held));
         if line.is_empty() {
             self.lines.remove(sku);

@@ -216,5 +216,9 @@ fn other_forms_are_refused() {
     assert_eq!(refusal::<LwwRegister<String>>(&[2]), Malformed::Form);
     assert_eq!(refusal::<Cart>(&[8, 0, 0]), Malformed::Form, "an unknown flag");
     assert_eq!(refusal::<Cart>(&[1, 0, 0, 0]), Malformed::Form, "an address that is not there");
-    assert_eq!(refusal::<Cart>(&[1, 1, 1, 3, 0, 1, 0x01, b'a', 0b100, 1, 0, 1, b'x']), Malformed::Dot, "one dot for a line and the address");
+    assert_eq!(
+        refusal::<Cart>(&[1, 1, 1, 3, 0, 1, 0x01, b'a', 0b100, 1, 0, 1, b'x']),
+        Malformed::Dot,
+        "one dot for a line and the address"
+    );
 }

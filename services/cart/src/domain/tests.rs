@@ -11,15 +11,20 @@ fn order() -> OrderId {
     OrderId::from_uuid(uuid::Uuid::from_u128(1))
 }
 
+const EU: ReplicaId = ReplicaId(1);
+const US: ReplicaId = ReplicaId(2);
+
 fn cart(lines: &[(u32, u32)]) -> Cart {
-    Cart { lines: lines.iter().map(|(number, quantity)| (sku(*number), *quantity)).collect(), ..Cart::empty("s".parse().unwrap()) }
+    let mut cart = Cart::empty("s".parse().unwrap());
+    for (number, quantity) in lines {
+        cart.state.set(EU, sku(*number).as_str(), *quantity);
+    }
+    cart
 }
 
-fn after(cart: Cart, command: Command) -> Cart {
-    match decide(&cart, command).unwrap() {
-        Some(event) => apply(cart, &event),
-        None => cart,
-    }
+/// Does `command` in the name of `replica`; what the other region is told.
+fn act(cart: &mut Cart, replica: ReplicaId, command: Command) -> crdt::Cart {
+    decide(cart, command).unwrap().map_or_else(crdt::Cart::new, |event| apply(cart, replica, &event))
 }
 
 fn check_out(lines: &[(u32, u32)]) -> Command {
@@ -28,8 +33,35 @@ fn check_out(lines: &[(u32, u32)]) -> Command {
 
 #[test]
 fn what_was_added_since_the_order_stays() {
-    let cart = after(cart(&[(1, 3), (2, 2), (3, 1)]), check_out(&[(1, 2), (2, 5), (9, 1)]));
-    assert_eq!(cart.lines, BTreeMap::from([(sku(1), 1), (sku(3), 1)]));
+    let mut cart = cart(&[(1, 3), (2, 2), (3, 1)]);
+    act(&mut cart, EU, check_out(&[(1, 2), (2, 5), (9, 1)]));
+    assert_eq!(cart.lines(), BTreeMap::from([(sku(1), 1), (sku(3), 1)]));
+}
+
+#[test]
+fn an_order_that_both_regions_take_out_leaves_once() {
+    let mut eu = cart(&[(1, 3), (2, 2)]);
+    let mut us = eu.clone();
+    let told = [act(&mut eu, EU, check_out(&[(1, 2), (2, 2)])), act(&mut us, US, check_out(&[(1, 2), (2, 2)]))];
+    for cart in [&mut eu, &mut us] {
+        for delta in told.iter().rev() {
+            cart.merge(delta);
+        }
+        assert_eq!(cart.lines(), BTreeMap::from([(sku(1), 1)]));
+    }
+    assert_eq!(eu.state, us.state);
+    assert!(!eu.merge(&told[1]), "a repeat is no news");
+}
+
+#[test]
+fn what_is_put_in_while_the_other_region_checks_out_stays() {
+    let mut eu = cart(&[(1, 3), (2, 2)]);
+    let mut us = eu.clone();
+    let bought = act(&mut eu, EU, check_out(&[(1, 3), (2, 2)]));
+    act(&mut us, US, Command::SetLine { sku: sku(2), quantity: 2 });
+    act(&mut us, US, Command::SetLine { sku: sku(5), quantity: 1 });
+    us.merge(&bought);
+    assert_eq!(us.lines(), BTreeMap::from([(sku(2), 2), (sku(5), 1)]));
 }
 
 #[test]
@@ -64,12 +96,40 @@ proptest! {
             let is_set = !matches!(command, Command::CheckOut { .. });
             if let Ok(Some(event)) = decide(&cart, command.clone()) {
                 let before = cart.version;
-                cart = apply(cart, &event);
+                apply(&mut cart, EU, &event);
                 prop_assert_eq!(cart.version, before + 1);
-                if is_set { prop_assert_eq!(decide(&cart, command), Ok(None), "a repeat changes nothing"); }
+                let shown = cart.lines();
+                if is_set && let Ok(Some(again)) = decide(&cart, command) {
+                    apply(&mut cart, EU, &again);
+                    prop_assert_eq!(cart.lines(), shown, "a repeat shows the same");
+                }
             }
-            prop_assert!(cart.lines.len() <= MAX_LINES);
-            prop_assert!(cart.lines.values().all(|quantity| (1..=MAX_QUANTITY).contains(quantity)));
+            prop_assert!(cart.lines().len() <= MAX_LINES);
+            prop_assert!(cart.lines().values().all(|quantity| (1..=MAX_QUANTITY).contains(quantity)));
         }
+    }
+
+    #[test]
+    fn regions_that_hear_of_each_others_changes_show_the_same(commands in prop::collection::vec((any::<bool>(), any::<bool>(), commands()), 0..60)) {
+        let (mut carts, mut unheard) = ([cart(&[]), cart(&[])], [Vec::new(), Vec::new()]);
+        for (is_us, hears, command) in commands {
+            let (here, there) = if is_us { (1, 0) } else { (0, 1) };
+            if hears {
+                // Backwards: Kafka keeps a cart's order, and nothing here depends on it.
+                for delta in unheard[here].drain(..).rev() {
+                    carts[here].merge(&delta);
+                }
+            }
+            if let Ok(Some(event)) = decide(&carts[here], command) {
+                let delta = apply(&mut carts[here], [EU, US][here], &event);
+                unheard[there].push(delta);
+            }
+        }
+        for (cart, unheard) in carts.iter_mut().zip(&unheard) {
+            for delta in unheard {
+                cart.merge(delta);
+            }
+        }
+        prop_assert_eq!(&carts[0].state, &carts[1].state);
     }
 }

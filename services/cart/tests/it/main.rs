@@ -3,6 +3,7 @@
 mod lines;
 mod orders;
 mod refusals;
+mod regions;
 
 use std::collections::BTreeMap;
 
@@ -29,9 +30,25 @@ impl World {
     }
 
     async fn with_kafka(kafka: &str) -> Self {
+        Self::in_region("eu", kafka, None).await
+    }
+
+    /// In a region that hears the other's Kafka, if there is one.
+    async fn in_region(region: &str, kafka: &str, peer: Option<&str>) -> Self {
         let database = testkit::postgres().await.database("cart").await;
-        let env = [("REGION", "eu"), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
-        let service = Running::migrated(env!("CARGO_BIN_EXE_cart"), &env).await;
+        let mut env = vec![("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        env.extend(peer.map(|peer| ("PEER_KAFKA_BOOTSTRAP_SERVERS", peer)));
+        Self::over(Running::migrated(env!("CARGO_BIN_EXE_cart"), &env).await, database)
+    }
+
+    /// Another process on the database of this one, cut off from both Kafkas.
+    async fn cut_off(&self, region: &str) -> Self {
+        let nowhere = testkit::nowhere();
+        let env = [("REGION", region), ("DATABASE_URL", self.database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", &nowhere)];
+        Self::over(Running::start(env!("CARGO_BIN_EXE_cart"), &env).await, self.database.clone())
+    }
+
+    fn over(service: Running, database: Secret) -> Self {
         let client = CartServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
         Self { service: Mutex::new(service), database, client }
     }
@@ -58,11 +75,11 @@ impl World {
         Ok(response.into_inner().cart.expect("an answer has a cart"))
     }
 
-    /// Types of the events about a cart, in order.
-    async fn events_of(&self, cart_id: &str) -> Vec<String> {
-        sqlx::query_scalar("SELECT type FROM outbox WHERE key = $1 ORDER BY id")
+    /// How often an order has left this cart.
+    async fn check_outs(&self, cart_id: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM outbox WHERE key = $1 AND type = 'cart.checked_out'")
             .bind(cart_id)
-            .fetch_all(&self.pool())
+            .fetch_one(&self.pool())
             .await
             .expect("the outbox can be read")
     }

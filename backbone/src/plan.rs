@@ -354,6 +354,7 @@ impl Plan {
         for name in ["cart", "inventory", "payment", "order", "search"] {
             set(&format!("{}_ADDR", name.to_uppercase()), ports.url(Place::In(region), name));
         }
+        set("PEER_CART_ADDR", ports.url(Place::In(region.peer()), "cart"));
         set("PSP_ADDR", ports.url(Place::Global, "psp"));
         env
     }

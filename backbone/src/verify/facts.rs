@@ -154,6 +154,15 @@ pub struct Stock {
     pub sold_by_lines: i64,
 }
 
+/// One region's copy of a cart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cart {
+    /// Digest of its state.
+    pub state: i64,
+    /// When it last changed here.
+    pub changed_at: Millis,
+}
+
 /// A charge in the provider's list. Declined ones are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
@@ -197,6 +206,8 @@ pub struct Side {
     pub reservations: HashMap<Uuid, Reservation>,
     /// Every SKU.
     pub stock: Vec<Stock>,
+    /// Carts by id.
+    pub carts: HashMap<Box<str>, Cart>,
     /// The ledger.
     pub books: Books,
     /// By order: parts of its price that somebody asked us to give back; what a return or a saga gives back is not among them.

@@ -60,7 +60,8 @@ pub async fn facts(sources: &Sources, scope: Scope, journal: &[Acknowledged], pr
 pub async fn spine(sources: &Sources, scope: Scope, findings: &mut Findings, progress: &impl Fn(&str)) -> Result<()> {
     for region in Region::ALL {
         let bootstrap = sources.kafka(region);
-        let mut reader = spine::Reader::new(region, bootstrap, sources.connect(region).await?, scope);
+        let databases = [sources.connect(region).await?, sources.connect(region.peer()).await?];
+        let mut reader = spine::Reader::new(region, bootstrap, databases, scope);
         reader.follow(findings, progress).await.with_context(|| format!("read {region}'s spine"))?;
     }
     Ok(())

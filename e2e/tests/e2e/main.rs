@@ -2,6 +2,7 @@
 //! ones break what the earlier ones used.
 
 mod browser;
+mod carts;
 mod cli;
 mod collector;
 mod crash;
@@ -40,7 +41,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 34] = tests![
+const TESTS: [Test; 36] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -58,6 +59,7 @@ const TESTS: [Test; 34] = tests![
     wishes::a_cancel_during_the_step_up_ends_the_order_without_a_charge,
     wishes::a_shipped_order_is_returned_and_refunded_once,
     wishes::the_order_page_cancels_and_returns_without_a_script,
+    carts::a_cart_is_the_same_in_both_regions,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,
@@ -70,6 +72,7 @@ const TESTS: [Test; 34] = tests![
     promises::verify_names_an_amount_held_behind_our_back,
     promises::verify_misses_an_order_that_only_the_journal_knows,
     faults::a_region_that_is_gone_is_served_by_the_other,
+    carts::a_cart_goes_on_in_the_other_region_when_its_own_is_gone,
     faults::services_that_die_in_traffic_lose_no_order,
     crash::every_promise_is_kept_whatever_dies,
     faults::after_a_kill_of_everything_every_order_ends,

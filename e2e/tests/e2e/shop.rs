@@ -57,6 +57,11 @@ impl Shop {
         Self { region: Some(region), ..self.newcomer() }
     }
 
+    /// The same shopper in another region.
+    pub(crate) fn moved_to(&self, region: &'static str) -> Self {
+        Self { region: Some(region), ..self.clone() }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base)).header("X-Session", &self.session);
         if let Some(region) = self.region { request.header("X-Region", region) } else { request }
@@ -82,9 +87,16 @@ impl Shop {
 
     /// An item with plenty of stock.
     pub(crate) async fn any_sku(&self) -> Result<String> {
+        self.skus(1).await?.pop().context("an item with stock")
+    }
+
+    /// So many items with plenty of stock.
+    pub(crate) async fn skus(&self, count: usize) -> Result<Vec<String>> {
         let items = self.get("/api/items?page_size=50").await?.good()?;
-        let plenty = items["items"].as_array().and_then(|items| items.iter().find(|item| item["in_stock"].as_i64() > Some(100)));
-        Ok(plenty.context("an item with stock")?["sku"].as_str().context("an item has a SKU")?.to_owned())
+        let plenty = items["items"].as_array().context("a page of items")?.iter().filter(|item| item["in_stock"].as_i64() > Some(100));
+        let skus: Vec<String> = plenty.filter_map(|item| Some(item["sku"].as_str()?.to_owned())).take(count).collect();
+        ensure!(skus.len() == count, "only {} items have stock", skus.len());
+        Ok(skus)
     }
 
     pub(crate) async fn put(&self, sku: &str, quantity: u32) -> Result<Answer> {

@@ -1,7 +1,10 @@
 //! Settings of the cart service.
 
+use std::time::Duration;
+
 use config::{Reader, Secret};
 use ids::Region;
+use tonic::transport::Endpoint;
 
 /// Settings of the cart service.
 #[derive(Debug)]
@@ -14,6 +17,10 @@ pub struct Config {
     pub kafka: String,
     /// Kafka of the other region; `None` when there is no other.
     pub peer_kafka: Option<String>,
+    /// The other region's cart service; `None` when there is none.
+    pub peer: Option<Endpoint>,
+    /// How often the carts of both are compared.
+    pub repair_every: Duration,
 }
 
 impl Config {
@@ -23,6 +30,8 @@ impl Config {
             database_url: reader.secret("DATABASE_URL", "postgres://cart:password@127.0.0.1:21432/market"),
             kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
             peer_kafka: reader.optional("PEER_KAFKA_BOOTSTRAP_SERVERS"),
+            peer: reader.optional("PEER_CART_ADDR").map(|_| reader.parsed("PEER_CART_ADDR", "http://127.0.0.1:22101")),
+            repair_every: reader.duration("CART_REPAIR_EVERY", "30s"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The cart service: what each shopper has put together.
 //!
 //! - Owns: carts (schema `cart`). A cart's id is the shopper's session.
-//! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`, `CheckOut`).
+//! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`, `CheckOut`); `cart.v1.CartPeerService` for the other region.
 //! - Says: `cart.delta` and `cart.checked_out` on `cart.events`, keyed by cart id.
 //! - Hears: `order.placed` on `order.events`: the units that were ordered leave the cart, those added since stay. And what the other region's
 //!   cart service says, from that region's Kafka.
@@ -11,6 +11,7 @@
 //!  shopper ──> us: decide, change the state, say the delta ──> us's Kafka ──> eu: merge
 //! ```
 //! Both regions change the same cart without asking each other, and have the same state when they have heard the same deltas (crate `crdt`).
+//! Twice a minute they compare digests of all carts, so that a delta that was lost is made up for.
 //! Within a region every writer locks the cart's row first, so changes of one cart happen one after the other.
 
 mod api;
@@ -21,6 +22,7 @@ mod events;
 mod inbox;
 mod metrics;
 mod peer;
+mod repair;
 mod server;
 mod store;
 

@@ -17,7 +17,7 @@ use crate::{
 /// Name of the consumer group, in the other region's Kafka.
 pub(crate) const GROUP: &str = "cart-peer";
 
-/// What a change may take: a hundred lines with all their dots need a tenth of it.
+/// What a cart may take: a hundred lines with all their dots need a tenth of it.
 const LIMITS: Limits = Limits { bytes: 256 << 10, entries: 16 << 10, text: 64 };
 
 /// Merges the other region's changes into this one's carts.
@@ -53,9 +53,15 @@ fn read(delivery: &Delivery) -> Result<Told, Refusal> {
     };
     let id = cart_id.parse().map_err(|error: ids::InvalidId| poison(&error))?;
     // Said by a service of before, which kept its carts to itself.
-    let delta = if delta.is_empty() { crdt::Cart::new() } else { crdt::Cart::decode(&delta, LIMITS).map_err(|error| poison(&error))? };
-    for (sku, _) in delta.lines() {
-        sku.parse::<Sku>().map_err(|error| poison(&error))?;
-    }
+    let delta = if delta.is_empty() { crdt::Cart::new() } else { decode(&delta).map_err(|error| poison(&error))? };
     Ok(Told { id, delta, order_id, answer })
+}
+
+/// A state or a delta of the other region; else what is wrong with it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<crdt::Cart, String> {
+    let cart = crdt::Cart::decode(bytes, LIMITS).map_err(|error| error.to_string())?;
+    for (sku, _) in cart.lines() {
+        sku.parse::<Sku>().map_err(|error| error.to_string())?;
+    }
+    Ok(cart)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crdt::ReplicaId;
 use ids::Region;
-use proto::cart::v1::cart_service_server::CartServiceServer;
+use proto::cart::v1::{cart_peer_service_server::CartPeerServiceServer, cart_service_server::CartServiceServer};
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use spine::{Consumer, InDatabase, Outbox, Pace};
 use sqlx::PgPool;
@@ -13,6 +13,7 @@ use crate::{
     api::Api,
     config::Config,
     inbox, metrics, peer,
+    repair::{self, Answers},
     store::{self as carts, Carts},
 };
 
@@ -50,8 +51,16 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         consumer.start(&process, "the other region's carts");
     }
 
-    let api = Api { carts };
-    let (router, health) = Grpc::default().with(CartServiceServer::new(api)).finish()?;
+    if let Some(peer) = config.peer {
+        let repair = repair::run(pool.clone(), rpc::channel(peer), config.repair_every, process.shutdown.clone());
+        process.spawn("comparison with the other region", async {
+            repair.await;
+            Ok(())
+        });
+    }
+
+    let services = Grpc::default().with(CartServiceServer::new(Api { carts })).with(CartPeerServiceServer::new(Answers(pool.clone())));
+    let (router, health) = services.finish()?;
     let kafka = config.kafka;
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));

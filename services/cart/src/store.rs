@@ -1,5 +1,6 @@
 //! Carts in PostgreSQL. Every change commits with its event and, where one was given, its idempotency key.
 
+mod digest;
 mod replica;
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,10 @@ use store::{
     inbox, outbox,
 };
 
-pub(crate) use self::replica::{convert, replica};
+pub(crate) use self::{
+    digest::{digests, list},
+    replica::{convert, replica},
+};
 use crate::{
     domain::{self, Cart, Command, Event},
     error::Error,
@@ -242,7 +246,7 @@ async fn write_in(tx: &mut PgConnection, carts: &[&Cart]) -> Result<(), Error> {
         return Ok(());
     }
     sqlx::query(
-        "UPDATE carts SET version = new.version, state = new.state
+        "UPDATE carts SET version = new.version, state = new.state, changed_at = now()
          FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS new (cart_id, version, state) WHERE carts.cart_id = new.cart_id",
     )
     .bind(carts.iter().map(|cart| cart.id.as_str()).collect::<Vec<_>>())

@@ -1,14 +1,14 @@
 //! Sound facts pass every check; facts with one thing wrong are caught by the check whose promise they break.
 
 use ids::Region;
-use promises::{ORDER_1, ORDER_2, PAY_1, PAY_2, Promise, STOCK_1, STOCK_2};
+use promises::{CART_1, ORDER_1, ORDER_2, PAY_1, PAY_2, Promise, STOCK_1, STOCK_2};
 use proptest::{prelude::*, sample::Index};
 use uuid::Uuid;
 
 use super::run;
 use crate::verify::{
     facts::{
-        Charge, Facts, Hold, Order, Reservation, State,
+        Cart, Charge, Facts, Hold, Order, Reservation, State,
         samples::{EUR, NOW, entry, id, market, order_id},
     },
     finding::{Findings, Severity},
@@ -62,6 +62,18 @@ fn charge(facts: &mut Facts, number: u32) -> &mut Charge {
 fn a_sound_market_keeps_every_promise() {
     assert_eq!(wrong(&market(&ENDS)), []);
     assert_eq!(wrong(&market(&[])), [], "an empty one too");
+}
+
+#[test]
+fn cart_1_misses_carts_and_differences() {
+    unsettled(CART_1, "cart s1 is another in eu than in us", |facts| facts.sides[1].carts.get_mut("s1").unwrap().state = 6);
+    for side in 0..2 {
+        unsettled(CART_1, "cart s1 is in", |facts| drop(facts.sides[side].carts.remove("s1")));
+    }
+    // Changed since the first look: its change may be on the way.
+    let mut facts = market(&ENDS);
+    *facts.sides[1].carts.get_mut("s1").unwrap() = Cart { state: 6, changed_at: NOW + 1 };
+    assert_eq!(wrong(&facts), []);
 }
 
 #[test]

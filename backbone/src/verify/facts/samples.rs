@@ -4,7 +4,7 @@ use ids::Region;
 use money::{Currency, Money};
 use uuid::{Builder, Uuid};
 
-use super::{Acknowledged, Charge, Facts, Hold, Key, Millis, Order, Reservation, State, Stock};
+use super::{Acknowledged, Cart, Charge, Facts, Hold, Key, Millis, Order, Reservation, State, Stock};
 use crate::verify::checks::pay_2::Entry;
 
 pub(in crate::verify) const NOW: Millis = 1_800_000_000_000;
@@ -33,6 +33,7 @@ pub(in crate::verify) fn market(ends: &[State]) -> Facts {
         let (reserved, sold) = (0, 0);
         let stock = Stock { sku: "MUG".into(), stocked: 100, on_hand: 100, reserved, sold, reserved_by_lines: 0, sold_by_lines: 0 };
         side.stock.push(stock);
+        side.carts.insert("s1".into(), Cart { state: 5, changed_at: NOW - 60_000 });
     }
     for (number, state) in (0..).zip(ends) {
         add(&mut facts, number, *state);

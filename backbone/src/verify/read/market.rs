@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Scope;
 use crate::verify::{
     checks::pay_2::{Books, Entry},
-    facts::{Hold, Key, Millis, Order, Reservation, Side, State, Stock},
+    facts::{Cart, Hold, Key, Millis, Order, Reservation, Side, State, Stock},
 };
 
 /// Digests of text keep the rows small: 64 bits, the same in both databases.
@@ -45,6 +45,10 @@ const STOCK: &str = "
     FROM inventory.stock s LEFT JOIN (
         SELECT sku, sum(quantity) FILTER (WHERE state = 'reserved') AS reserved, sum(quantity) FILTER (WHERE state = 'committed') AS sold
         FROM inventory.reservation_lines JOIN inventory.reservations USING (order_id) GROUP BY sku) l USING (sku)";
+
+const CARTS: &str = "
+    SELECT cart_id, hashtextextended(encode(state, 'hex'), 0), (extract(epoch FROM changed_at) * 1000)::bigint
+    FROM cart.carts WHERE state IS NOT NULL";
 
 const LEDGER: &str = "SELECT order_id, cause, source_id AS source, account, amount_minor, currency FROM payment.ledger_entries";
 
@@ -115,6 +119,7 @@ impl Snapshot {
             keys: self.keys().await.context("idempotency keys")?,
             reservations: self.reservations().await.context("reservations")?,
             stock: self.stock().await.context("stock")?,
+            carts: self.carts().await.context("carts")?,
             books: self.ledger().await.context("the ledger")?,
             granted: self.granted().await.context("refunds")?,
         })
@@ -157,6 +162,15 @@ impl Snapshot {
             Stock { sku: sku.into(), stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines }
         };
         Ok(rows.into_iter().map(stock).collect())
+    }
+
+    async fn carts(&mut self) -> Result<HashMap<Box<str>, Cart>> {
+        let mut rows = sqlx::query_as::<_, (String, i64, Millis)>(CARTS).fetch(&mut self.0);
+        let mut carts = HashMap::new();
+        while let Some((id, state, changed_at)) = rows.try_next().await? {
+            carts.insert(id.into(), Cart { state, changed_at });
+        }
+        Ok(carts)
     }
 
     async fn ledger(&mut self) -> Result<Books> {

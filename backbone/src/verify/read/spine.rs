@@ -40,6 +40,9 @@ const HEARD: [Hears; 4] = [
     Hears { schema: "inventory", consumer: "inventory", from: &[(ORDER_EVENTS, &["order.shipped", "order.cancelled"])], mark: Mark::Event },
     Hears { schema: "order", consumer: "order", from: &[(PAYMENT_EVENTS, &SETTLED)], mark: Mark::Event },
 ];
+/// What services hear from the other region's Kafka, as their `peer.rs` has it.
+const HEARD_BY_PEER: [Hears; 1] =
+    [Hears { schema: "cart", consumer: "cart-peer", from: &[(CART_EVENTS, &["cart.delta", "cart.checked_out"])], mark: Mark::Event }];
 const SETTLED: [&str; 4] = ["payment.requires_action", "payment.authorized", "payment.declined", "payment.voided"];
 
 /// Reads one region's spine.
@@ -47,12 +50,14 @@ pub(super) struct Reader<'a> {
     region: Region,
     bootstrap: &'a str,
     database: PgConnection,
+    /// The other region's, where what is said here is heard too.
+    peer: PgConnection,
     span: Span,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(region: Region, bootstrap: &'a str, database: PgConnection, scope: Scope) -> Self {
-        Self { region, bootstrap, database, span: Span { since: scope.kept_since(), horizon: scope.horizon } }
+    pub(super) fn new(region: Region, bootstrap: &'a str, [database, peer]: [PgConnection; 2], scope: Scope) -> Self {
+        Self { region, bootstrap, database, peer, span: Span { since: scope.kept_since(), horizon: scope.horizon } }
     }
 
     pub(super) async fn follow(&mut self, findings: &mut Findings, progress: &impl Fn(&str)) -> Result<()> {
@@ -60,9 +65,10 @@ impl<'a> Reader<'a> {
         self.look_for_strange_topics(&outboxes, findings).await?;
         let mut consumers = Vec::new();
         for hears in HEARD {
-            let mut consumer = Consumer::new(hears, self.region.as_str(), self.span);
-            self.inbox(&hears, &mut consumer, findings).await.with_context(|| format!("the inbox of {}", hears.schema))?;
-            consumers.push(consumer);
+            consumers.push(inbox(&mut self.database, self.region, hears, self.span, findings).await?);
+        }
+        for hears in HEARD_BY_PEER {
+            consumers.push(inbox(&mut self.peer, self.region.peer(), hears, self.span, findings).await?);
         }
         for name in topics::ALL {
             progress(&format!("{}'s {name}", self.region));
@@ -111,22 +117,25 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
 
-    async fn inbox(&mut self, hears: &Hears, consumer: &mut Consumer, findings: &mut Findings) -> Result<()> {
-        let sql = format!("SELECT event_id FROM \"{}\".inbox WHERE consumer = $1 AND event_id >= $2", hears.schema);
-        // Ids sort by their time.
-        let first = Builder::from_unix_timestamp_millis(self.span.since.unsigned_abs(), &[0; 10]).into_uuid();
-        let rows = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql)).bind(hears.consumer).bind(first);
-        let mut rows = rows.fetch(&mut self.database);
-        while let Some(id) = rows.try_next().await? {
-            consumer.row(id, findings);
-        }
-        drop(rows);
-        let sql = format!("SELECT event_id, cause FROM \"{}\".dead_letters WHERE consumer = $1", hears.schema);
-        let letters: Vec<(Uuid, String)> = sqlx::query_as(AssertSqlSafe(sql)).bind(hears.consumer).fetch_all(&mut self.database).await?;
-        letters.into_iter().for_each(|(id, cause)| consumer.dead_letter(id, cause));
-        Ok(())
+/// What a consumer of a region has applied.
+async fn inbox(database: &mut PgConnection, region: Region, hears: Hears, span: Span, findings: &mut Findings) -> Result<Consumer> {
+    let mut consumer = Consumer::new(hears, region.as_str(), span);
+    let context = || format!("the inbox of {} in {region}", hears.schema);
+    let sql = format!("SELECT event_id FROM \"{}\".inbox WHERE consumer = $1 AND event_id >= $2", hears.schema);
+    // Ids sort by their time.
+    let first = Builder::from_unix_timestamp_millis(span.since.unsigned_abs(), &[0; 10]).into_uuid();
+    let mut rows = sqlx::query_scalar::<_, Uuid>(AssertSqlSafe(sql)).bind(hears.consumer).bind(first).fetch(&mut *database);
+    while let Some(id) = rows.try_next().await.with_context(context)? {
+        consumer.row(id, findings);
     }
+    drop(rows);
+    let sql = format!("SELECT event_id, cause FROM \"{}\".dead_letters WHERE consumer = $1", hears.schema);
+    let letters = sqlx::query_as(AssertSqlSafe(sql)).bind(hears.consumer).fetch_all(database);
+    let letters: Vec<(Uuid, String)> = letters.await.with_context(context)?;
+    letters.into_iter().for_each(|(id, cause)| consumer.dead_letter(id, cause));
+    Ok(consumer)
 }
 
 /// Reads a topic to where it ended when it was opened.

@@ -26,13 +26,14 @@ async fn replica_in(connection: &mut PgConnection, region: Region) -> Result<Rep
     u32::try_from(id).map(ReplicaId).map_err(|_| Error::Id(format!("replica {id}")))
 }
 
-/// Takes the lines that older code wrote into the states of their carts.
+/// Takes the lines that older code wrote into the states of their carts. The other region hears of them when it compares.
 pub(crate) async fn convert(database: &Secret, region: Region) -> Result<(), Error> {
     let mut connection = PgConnection::connect(database.expose()).await?;
     let mut tx = connection.begin().await?;
     let replica = replica_in(&mut tx, region).await?;
     let old: Vec<(String, Vec<String>, Vec<i64>)> = sqlx::query_as(
-        "SELECT cart_id, array_agg(sku), array_agg(quantity) FROM cart_lines JOIN carts USING (cart_id) WHERE state IS NULL GROUP BY cart_id",
+        "SELECT cart_id, array_agg(sku), array_agg(quantity) FROM cart_lines JOIN carts USING (cart_id)
+         WHERE state IS NULL GROUP BY cart_id",
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -42,7 +43,7 @@ pub(crate) async fn convert(database: &Secret, region: Region) -> Result<(), Err
             // A line has 1 to 999: the table's constraint.
             cart.set(replica, sku, u32::try_from(quantity).unwrap_or_default());
         }
-        let keep = sqlx::query("UPDATE carts SET state = $2 WHERE cart_id = $1");
+        let keep = sqlx::query("UPDATE carts SET state = $2, changed_at = now() WHERE cart_id = $1");
         keep.bind(cart_id).bind(cart.encode()).execute(&mut *tx).await?;
     }
     tx.commit().await?;

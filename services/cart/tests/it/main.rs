@@ -30,14 +30,14 @@ impl World {
     }
 
     async fn with_kafka(kafka: &str) -> Self {
-        Self::in_region("eu", kafka, None).await
+        Self::in_region("eu", kafka, &[]).await
     }
 
-    /// In a region that hears the other's Kafka, if there is one.
-    async fn in_region(region: &str, kafka: &str, peer: Option<&str>) -> Self {
+    /// In a region that knows the other by these settings.
+    async fn in_region(region: &str, kafka: &str, peer: &[(&str, &str)]) -> Self {
         let database = testkit::postgres().await.database("cart").await;
-        let mut env = vec![("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
-        env.extend(peer.map(|peer| ("PEER_KAFKA_BOOTSTRAP_SERVERS", peer)));
+        let own = [("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let env: Vec<_> = own.into_iter().chain(peer.iter().copied()).collect();
         Self::over(Running::migrated(env!("CARGO_BIN_EXE_cart"), &env).await, database)
     }
 

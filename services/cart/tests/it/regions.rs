@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use super::{World, lines};
 
+/// Where the other region's changes are heard.
+const KAFKA: &str = "PEER_KAFKA_BOOTSTRAP_SERVERS";
 const SOON: Duration = Duration::from_secs(20);
 
 /// Both regions; each hears the other's Kafka.
@@ -27,8 +29,8 @@ struct Regions {
 impl Regions {
     async fn new() -> Self {
         let (eu_kafka, us_kafka) = (Kafka::start().await, Kafka::start().await);
-        let eu = World::in_region("eu", &eu_kafka.address(), Some(&us_kafka.address())).await;
-        let us = World::in_region("us", &us_kafka.address(), Some(&eu_kafka.address())).await;
+        let eu = World::in_region("eu", &eu_kafka.address(), &[(KAFKA, &us_kafka.address())]).await;
+        let us = World::in_region("us", &us_kafka.address(), &[(KAFKA, &eu_kafka.address())]).await;
         Self { eu, us, eu_kafka, us_kafka }
     }
 
@@ -163,4 +165,35 @@ async fn carts_of_older_code_are_kept() {
     world.service.lock().await.migrate().await;
     assert_eq!(lines(&world.get("s1").await), BTreeMap::from([("POT-7", 999)]));
     assert_eq!((world.get("s2").await.version, world.get("s2").await.lines.len()), (9, 0));
+}
+
+#[tokio::test]
+async fn changes_that_were_lost_on_the_way_are_taken_over() {
+    let nowhere = testkit::nowhere();
+    let eu = World::in_region("eu", &nowhere, &[]).await;
+    for number in 0..300 {
+        eu.set(&format!("s{number}"), "MUG-1", 2, "").await.unwrap();
+    }
+    let address = eu.service.lock().await.address();
+    let us = World::in_region("us", &nowhere, &[("PEER_CART_ADDR", &address), ("CART_REPAIR_EVERY", "600ms")]).await;
+    us.set("s7", "POT-7", 1, "").await.unwrap();
+    eu.remove("s9", "MUG-1", "").await.unwrap();
+    let has_all = async || {
+        for number in 0..300 {
+            let cart = us.get(&format!("s{number}")).await;
+            let expected: &[(&str, u32)] = match number {
+                7 => &[("MUG-1", 2), ("POT-7", 1)],
+                9 => &[],
+                _ => &[("MUG-1", 2)],
+            };
+            if lines(&cart) != BTreeMap::from_iter(expected.iter().copied()) {
+                return Err(format!("{cart:?}"));
+            }
+        }
+        Ok(())
+    };
+    eventually("us has what eu has", SOON, has_all).await;
+    let version = us.get("s1").await.version;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(us.get("s1").await.version, version, "nothing is taken over twice");
 }

@@ -1,17 +1,25 @@
 //! A shopper with a browser: headless Chromium, through `WebDriver`.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
-use fantoccini::{Client, ClientBuilder, Locator, key::Key};
+use fantoccini::{Client, ClientBuilder, Locator, cookies::Cookie, key::Key};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use testkit::{eventually, free_port};
 use tokio::process::{Child, Command};
 
-use crate::{market::Market, shop::Shop};
+use crate::{
+    market::{Market, print},
+    shop::Shop,
+};
 
 const SHIPPED_WITHIN: Duration = Duration::from_secs(60);
+/// A cart that was changed elsewhere is shown within this, or something is wrong. How soon it really is, is printed.
+const CHANGED_WITHIN: Duration = Duration::from_secs(10);
 /// A small phone's width in CSS pixels.
 const PHONE: i64 = 360;
 
@@ -73,6 +81,40 @@ impl Browser {
         .await;
         Ok(())
     }
+}
+
+pub(crate) async fn two_browsers_one_in_each_region_see_each_others_carts(market: &Market) -> Result<()> {
+    let shop = market.shop().await?;
+    let sku = shop.any_sku().await?;
+    let browsers = [Browser::open(json!({})).await?, Browser::open(json!({})).await?];
+    for (browser, region) in browsers.iter().zip(["eu", "us"]) {
+        browser.client.goto(&format!("{}/?region={region}", shop.base)).await?;
+        browser.client.add_cookie(Cookie::new("session", shop.session.clone())).await?;
+        browser.client.goto(&format!("{}/cart", shop.base)).await?;
+        let served = browser.client.find(Locator::Css("#region")).await?.text().await?;
+        ensure!(served == region, "served from {served}");
+    }
+    let shows = async |browser: &Browser, text: &str| {
+        eventually(text, CHANGED_WITHIN, async || match browser.client.find(Locator::Css("#cart")).await?.html(false).await? {
+            cart if cart.contains(text) => Ok(()),
+            cart => Err(anyhow::anyhow!("{cart}")),
+        })
+        .await;
+    };
+    let begun = Instant::now();
+    shop.moved_to("eu").put(&sku, 2).await?.good()?;
+    for browser in &browsers {
+        shows(browser, &format!("quantity-{sku}")).await;
+    }
+    let put = begun.elapsed();
+    browsers[1].client.find(Locator::Css("button[name=remove]")).await?.click().await?;
+    let begun = Instant::now();
+    shows(&browsers[0], "It is empty").await;
+    print(&format!("open carts: a change was shown in both after {} ms, another after {} ms", put.as_millis(), begun.elapsed().as_millis()));
+    for browser in browsers {
+        browser.close().await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn a_shopper_buys_and_sees_the_order_shipped_without_a_reload(market: &Market) -> Result<()> {

@@ -41,7 +41,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 36] = tests![
+const TESTS: [Test; 37] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -64,6 +64,7 @@ const TESTS: [Test; 36] = tests![
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,
     tools::one_trace_goes_from_the_request_to_the_event,
+    browser::two_browsers_one_in_each_region_see_each_others_carts,
     browser::a_shopper_buys_and_sees_the_order_shipped_without_a_reload,
     browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
     spine::topics_lag_and_events_can_be_seen,

@@ -45,11 +45,12 @@ fn operation<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str,
 }
 
 /// Every operation of the API.
-pub(crate) fn operations() -> [Operation; 11] {
+pub(crate) fn operations() -> [Operation; 12] {
     [
         operation(Method::GET, "/api/items", items),
         operation(Method::GET, "/api/items/{sku}", item),
         operation(Method::GET, "/api/cart", cart),
+        operation(Method::GET, "/api/cart/events", cart_events),
         operation(Method::PUT, "/api/cart/lines/{sku}", put_line),
         operation(Method::DELETE, "/api/cart/lines/{sku}", delete_line),
         operation(Method::POST, "/api/orders", post_order),
@@ -76,6 +77,22 @@ async fn item(State(app): State<App>, Named(sku): Named<Sku>) -> Result<Response
 
 async fn cart(State(app): State<App>, session: Session) -> Result<Response, Error> {
     Ok(session.with(Answer(app.shop.cart(&session.id).await?)))
+}
+
+/// An event `cart` for the cart now and after each change.
+async fn cart_events(State(app): State<App>, session: Session) -> Result<Response, Error> {
+    let baskets = app.live.follow_cart(session.id.clone()).await?;
+    let events = baskets.map(|basket| {
+        let data = serde_json::to_string(&basket).expect("numbers are plain text");
+        Ok(Event::default().event("cart").id(basket.version.to_string()).retry(Duration::from_secs(1)).data(data))
+    });
+    Ok(session.with(live(events)))
+}
+
+/// Server-sent events that no proxy on the way holds back.
+fn live(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    ([("x-accel-buffering", "no")], Sse::new(events).keep_alive(heartbeat)).into_response()
 }
 
 /// The quantity is read with care: 1.5 and 1e9 are bad quantities, not bad JSON.
@@ -141,10 +158,7 @@ async fn order(State(app): State<App>, Named(id): Named<OrderId>) -> Result<Resp
 }
 
 async fn order_events(State(app): State<App>, Named(id): Named<OrderId>) -> Result<Response, Error> {
-    let statuses = app.live.follow(id).await?;
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
-    let stream = Sse::new(events(statuses)).keep_alive(heartbeat);
-    Ok(([("x-accel-buffering", "no")], stream).into_response())
+    Ok(live(events(app.live.follow(id).await?)))
 }
 
 /// An event `order` for each status; after a final one an event `end` says that the connection closes for good.

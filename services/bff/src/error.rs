@@ -49,8 +49,8 @@ pub(crate) enum Error {
     /// A card that the shop does not know.
     #[error("payment_token must be one of tok_visa, tok_mastercard, tok_decline and tok_3ds")]
     PaymentToken,
-    /// Too many pages follow their orders.
-    #[error("too many orders are being followed; read the order now and then instead")]
+    /// Too many pages follow their orders and carts.
+    #[error("too many orders and carts are being followed; read it now and then instead")]
     TooManyStreams,
     /// A gRPC method that is not for shoppers.
     #[error("{0} is not for shoppers")]

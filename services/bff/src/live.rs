@@ -1,11 +1,14 @@
-//! An order's states as they come.
+//! An order's states, and a cart, as they change.
 //!
-//! NATS tells of a change at once and may lose it, so the order is also read now and then. The subscription comes before the first read:
-//! a change falls into one or the other.
+//! NATS tells of a change at once and may lose it, so what is followed is also read now and then. The subscription comes before the first
+//! read: a change falls into one or the other.
+
+mod cart;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Subscriber;
+use axum::body::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use ids::OrderId;
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::cart::Basket;
 use crate::{
     error::Error,
     metrics::Follower,
@@ -22,7 +26,7 @@ use crate::{
     view::{Order, Requested, State},
 };
 
-/// Most orders followed at a time.
+/// Most orders and carts followed at a time.
 const STREAMS: usize = 2000;
 /// Longest wait for NATS.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -53,7 +57,7 @@ impl From<Order> for Status {
     }
 }
 
-/// Follows orders. Cheap to clone.
+/// Follows orders and carts. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     nats: async_nats::Client,
@@ -70,19 +74,13 @@ impl Live {
     /// The order's state now and each later one. Ends after a final state, or when the process ends. A shipped order that is being returned is
     /// followed until it is.
     pub(crate) async fn follow(&self, id: OrderId) -> Result<impl Stream<Item = Status> + use<>, Error> {
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Error::TooManyStreams)?;
-        // While NATS is away its client takes requests only until its queue is full.
-        let messages = tokio::time::timeout(PATIENCE, self.nats.subscribe(format!("order.status.{id}"))).await.ok().and_then(Result::ok);
-        if messages.is_none() {
-            tracing::debug!("following by reading alone");
-        }
+        let slot = self.slot()?;
+        let messages = self.subscribe(format!("order.status.{id}")).await;
         let now = Status::from(self.shop.order(id).await?);
-        let mut reread = tokio::time::interval_at(tokio::time::Instant::now() + REREAD, REREAD);
-        reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let followed = Followed {
             id,
             messages,
-            reread,
+            reread: reread(),
             seen: Seen::default(),
             first: Some(now),
             shop: self.shop.clone(),
@@ -92,6 +90,26 @@ impl Live {
         };
         Ok(stream::unfold(followed, |mut followed| async move { Some((followed.next().await?, followed)) }))
     }
+
+    fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.slots.clone().try_acquire_owned().map_err(|_| Error::TooManyStreams)
+    }
+
+    async fn subscribe(&self, subject: String) -> Option<Subscriber> {
+        // While NATS is away its client takes requests only until its queue is full.
+        let messages = tokio::time::timeout(PATIENCE, self.nats.subscribe(subject)).await.ok().and_then(Result::ok);
+        if messages.is_none() {
+            tracing::debug!("following by reading alone");
+        }
+        messages
+    }
+}
+
+/// When to read what is followed.
+fn reread() -> Interval {
+    let mut reread = tokio::time::interval_at(tokio::time::Instant::now() + REREAD, REREAD);
+    reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    reread
 }
 
 /// What the follower has been told.
@@ -143,14 +161,20 @@ impl Followed {
     }
 }
 
-/// The next message, if it can be read. A subscription that has ended says nothing more.
+/// The next status, if it can be read.
 async fn told(messages: Option<&mut Subscriber>) -> Option<Status> {
+    let payload = heard(messages).await;
+    serde_json::from_slice(&payload).inspect_err(|error| tracing::warn!(%error, "status cannot be read")).ok()
+}
+
+/// The next message. A subscription that has ended says nothing more.
+async fn heard(messages: Option<&mut Subscriber>) -> Bytes {
     let message = match messages {
         Some(messages) => messages.next().await,
         None => None,
     };
     match message {
-        Some(message) => serde_json::from_slice(&message.payload).inspect_err(|error| tracing::warn!(%error, "status cannot be read")).ok(),
+        Some(message) => message.payload,
         None => std::future::pending().await,
     }
 }

@@ -6,7 +6,7 @@ const STREAMS: &str = "market_bff_streams";
 /// Writes the help texts, and shows the counters from the first scrape on.
 pub(crate) fn describe() {
     metrics::describe_counter!(ORDERS, "Orders that shoppers placed, and repeats of them");
-    metrics::describe_gauge!(STREAMS, "Orders that are being followed");
+    metrics::describe_gauge!(STREAMS, "Orders and carts that are being followed");
     for replayed in ["false", "true"] {
         metrics::counter!(ORDERS, "replayed" => replayed).absolute(0);
     }
@@ -18,7 +18,7 @@ pub(crate) fn count_order(replayed: bool) {
     metrics::counter!(ORDERS, "replayed" => if replayed { "true" } else { "false" }).increment(1);
 }
 
-/// Counts somebody who follows an order, while it lives.
+/// Counts somebody who follows an order or a cart, while it lives.
 #[derive(Debug)]
 pub(crate) struct Follower(());
 

@@ -47,7 +47,7 @@ impl Frame {
     /// The frame of a page called `title`. A cart that cannot be read is not worth a refused page.
     async fn new(app: &App, session: Option<&SessionId>, title: impl Into<String>) -> Self {
         let cart_size = match session {
-            Some(session) => app.shop.cart_size(session).await.ok(),
+            Some(session) => app.shop.basket(session).await.ok().map(|basket| basket.units),
             None => None,
         };
         Self { title: title.into(), region: app.region.as_str(), cart_size, text: String::new(), refresh: None }

@@ -27,6 +27,7 @@ use crate::{
     backends::{self, Backends, call},
     checkout::Checkout,
     error::Error,
+    live::Basket,
     metrics,
     view::{self, Cart, CartLine, Item, Items, Order},
 };
@@ -119,9 +120,10 @@ impl Shop {
         self.priced(cart).await
     }
 
-    /// How many units the session's cart has.
-    pub(crate) async fn cart_size(&self, session: &SessionId) -> Result<u64, Error> {
-        Ok(self.stored_cart(session).await?.lines.iter().map(|line| u64::from(line.quantity)).sum())
+    /// The session's cart at a glance.
+    pub(crate) async fn basket(&self, session: &SessionId) -> Result<Basket, Error> {
+        let cart = self.stored_cart(session).await?;
+        Ok(Basket { version: cart.version, units: cart.lines.iter().map(|line| u64::from(line.quantity)).sum() })
     }
 
     async fn stored_cart(&self, session: &SessionId) -> Result<cart::Cart, Failure> {

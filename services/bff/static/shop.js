@@ -77,6 +77,27 @@ function follow(order) {
 const order = document.getElementById("order");
 if (order && !order.hasAttribute("data-over")) follow(order);
 
+// The cart as it is now, from the page that shows it, unless somebody is typing in it.
+async function renew(version) {
+  const cart = document.getElementById("cart");
+  const typing = [...cart.querySelectorAll("input")].some((input) => input.value !== input.defaultValue);
+  if (typing || cart.dataset.version === String(version)) return;
+  const answer = await fetch("/cart");
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const id of ["cart", "cart-link"]) document.getElementById(id).replaceWith(page.getElementById(id));
+}
+
+function watch() {
+  const source = new EventSource("/api/cart/events");
+  source.addEventListener("cart", (event) => renew(JSON.parse(event.data).version));
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(watch, 2000);
+  });
+}
+
+if (document.getElementById("cart")) watch();
+
 // One click is enough; the key in the form would make a second one harmless.
 const checkout = document.getElementById("checkout-form");
 if (checkout) {

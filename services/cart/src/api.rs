@@ -12,12 +12,14 @@ use crate::{
     domain::Command,
     error::Error,
     events, metrics,
+    notices::Notices,
     store::{Bought, Carts, Changed, Keyed},
 };
 
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) carts: Carts,
+    pub(crate) notices: Notices,
 }
 
 #[tonic::async_trait]
@@ -52,23 +54,24 @@ impl CartService for Api {
         let line = |line: proto::market::v1::Line| Ok((decode_sku(&line.sku)?, line.quantity));
         let lines = request.lines.into_iter().map(line).collect::<Result<_, Error>>()?;
         let changed = self.carts.check_out(Bought { id: decode_id(&request.cart_id)?, order_id, lines }).await?;
-        Ok(Response::new(CheckOutResponse { cart: Some(told(changed)) }))
+        Ok(Response::new(CheckOutResponse { cart: Some(self.told(changed)) }))
     }
 }
 
 impl Api {
     async fn apply(&self, cart_id: &str, command: Command, keyed: Option<Keyed>) -> Result<wire::Cart, Error> {
         let changed = self.carts.apply(decode_id(cart_id)?, command, keyed).await?;
-        Ok(told(changed))
+        Ok(self.told(changed))
     }
-}
 
-/// The cart; what happened to it is counted.
-fn told(changed: Changed) -> wire::Cart {
-    if let Some(event) = &changed.event {
-        metrics::count(event);
+    /// The cart; what happened to it is counted and told.
+    fn told(&self, Changed { cart, stand, event }: Changed) -> wire::Cart {
+        if let Some(event) = &event {
+            metrics::count(event);
+            self.notices.tell(stand);
+        }
+        cart
     }
-    changed.cart
 }
 
 /// The request's key, if it has one, with the hash of all the rest of it.

@@ -15,6 +15,8 @@ pub struct Config {
     pub database_url: Secret,
     /// Kafka of the region.
     pub kafka: String,
+    /// NATS of the region.
+    pub nats_url: String,
     /// Kafka of the other region; `None` when there is no other.
     pub peer_kafka: Option<String>,
     /// The other region's cart service; `None` when there is none.
@@ -29,6 +31,7 @@ impl Config {
             region: reader.parsed("REGION", "eu"),
             database_url: reader.secret("DATABASE_URL", "postgres://cart:password@127.0.0.1:21432/market"),
             kafka: reader.text("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:21092"),
+            nats_url: reader.text("NATS_URL", "nats://127.0.0.1:21222"),
             peer_kafka: reader.optional("PEER_KAFKA_BOOTSTRAP_SERVERS"),
             peer: reader.optional("PEER_CART_ADDR").map(|_| reader.parsed("PEER_CART_ADDR", "http://127.0.0.1:22101")),
             repair_every: reader.duration("CART_REPAIR_EVERY", "30s"),

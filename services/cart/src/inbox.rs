@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 
 use crate::{
     metrics,
+    notices::Notices,
     store::{Bought, Carts},
 };
 
@@ -16,7 +17,10 @@ use crate::{
 pub(crate) const GROUP: &str = "cart";
 
 /// Takes what was ordered out of the cart, if the shop has not done so at once.
-pub(crate) struct Orders(pub(crate) Carts);
+pub(crate) struct Orders {
+    pub(crate) carts: Carts,
+    pub(crate) notices: Notices,
+}
 
 #[async_trait]
 impl Handler for Orders {
@@ -31,8 +35,15 @@ impl Handler for Orders {
 
     async fn apply_all_in(&self, tx: &mut PgConnection, deliveries: &[&Delivery]) -> Result<Vec<Applied>, Refusal> {
         let bought = deliveries.iter().map(|delivery| read(delivery)).collect::<Result<_, _>>()?;
-        let events = self.0.check_out_all_in(tx, bought).await?;
-        Ok(events.into_iter().map(|event| Applied::then(move || metrics::count(&event))).collect())
+        let left = self.carts.check_out_all_in(tx, bought).await?;
+        let told = left.into_iter().map(|(stand, event)| {
+            let notices = self.notices.clone();
+            Applied::then(move || {
+                metrics::count(&event);
+                notices.tell(stand);
+            })
+        });
+        Ok(told.collect())
     }
 }
 

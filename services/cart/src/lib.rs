@@ -3,6 +3,7 @@
 //! - Owns: carts (schema `cart`). A cart's id is the shopper's session.
 //! - RPCs: `cart.v1.CartService` (`GetCart`, `SetLine`, `RemoveLine`, `CheckOut`); `cart.v1.CartPeerService` for the other region.
 //! - Says: `cart.delta` and `cart.checked_out` on `cart.events`, keyed by cart id.
+//! - Tells NATS `cart.changed.<session>` for pages that are open.
 //! - Hears: `order.placed` on `order.events`: the units that were ordered leave the cart, those added since stay. And what the other region's
 //!   cart service says, from that region's Kafka.
 //!
@@ -21,6 +22,7 @@ mod error;
 mod events;
 mod inbox;
 mod metrics;
+mod notices;
 mod peer;
 mod repair;
 mod server;

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use crate::{
     events::{CHECKED_OUT, DELTA},
     metrics,
+    notices::Notices,
     store::{self, Told},
 };
 
@@ -21,7 +22,7 @@ pub(crate) const GROUP: &str = "cart-peer";
 const LIMITS: Limits = Limits { bytes: 256 << 10, entries: 16 << 10, text: 64 };
 
 /// Merges the other region's changes into this one's carts.
-pub(crate) struct Peer;
+pub(crate) struct Peer(pub(crate) Notices);
 
 #[async_trait]
 impl Handler for Peer {
@@ -37,7 +38,11 @@ impl Handler for Peer {
     async fn apply_all_in(&self, tx: &mut PgConnection, deliveries: &[&Delivery]) -> Result<Vec<Applied>, Refusal> {
         let told = deliveries.iter().map(|delivery| read(delivery)).collect::<Result<_, _>>()?;
         let merged = store::merge_in(tx, told).await?;
-        Ok(vec![Applied::then(move || metrics::count_merged(merged))])
+        let notices = self.0.clone();
+        Ok(vec![Applied::then(move || {
+            metrics::count_merged(merged.len());
+            merged.into_iter().for_each(|stand| notices.tell(stand));
+        })])
     }
 }
 

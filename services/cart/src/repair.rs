@@ -17,7 +17,9 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     error::Error,
-    metrics, peer,
+    metrics,
+    notices::Notices,
+    peer,
     store::{self, Told},
 };
 
@@ -61,10 +63,10 @@ impl From<Status> for Interrupted {
 }
 
 /// Compares with the other region now and then, until `shutdown`.
-pub(crate) async fn run(pool: PgPool, peer: Client, every: Duration, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: PgPool, peer: Client, notices: Notices, every: Duration, shutdown: CancellationToken) {
     let mut peer = CartPeerServiceClient::new(peer);
     while shutdown.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let compared = Box::pin(compare(&pool, &mut peer, every / RESTS));
+        let compared = Box::pin(compare(&pool, &mut peer, &notices, every / RESTS));
         match shutdown.run_until_cancelled(compared).await {
             Some(Ok(0)) | None => {}
             Some(Ok(repaired)) => {
@@ -78,18 +80,28 @@ pub(crate) async fn run(pool: PgPool, peer: Client, every: Duration, shutdown: C
 }
 
 /// Takes over what the other region has and this one has not. How many carts that made other than before.
-async fn compare(pool: &PgPool, peer: &mut CartPeerServiceClient<Client>, rested: Duration) -> Result<usize, Interrupted> {
+async fn compare(
+    pool: &PgPool,
+    peer: &mut CartPeerServiceClient<Client>,
+    notices: &Notices,
+    rested: Duration,
+) -> Result<usize, Interrupted> {
     let rested_ms = u32::try_from(rested.as_millis()).unwrap_or(u32::MAX);
     let theirs = peer.get_digests(GetDigestsRequest { rested_ms }).await?.into_inner().digests;
     let own = store::digests(pool, rested).await?;
     let mut repaired = 0;
     for (bucket, _) in theirs.into_iter().filter(|(bucket, digest)| own.get(bucket) != Some(digest)) {
-        repaired += take_over(pool, peer, bucket).await?;
+        repaired += take_over(pool, peer, notices, bucket).await?;
     }
     Ok(repaired)
 }
 
-async fn take_over(pool: &PgPool, peer: &mut CartPeerServiceClient<Client>, bucket: u32) -> Result<usize, Interrupted> {
+async fn take_over(
+    pool: &PgPool,
+    peer: &mut CartPeerServiceClient<Client>,
+    notices: &Notices,
+    bucket: u32,
+) -> Result<usize, Interrupted> {
     let (mut repaired, mut after_cart_id) = (0, String::new());
     loop {
         let carts = peer.list_carts(ListCartsRequest { bucket, after_cart_id }).await?.into_inner().carts;
@@ -102,7 +114,9 @@ async fn take_over(pool: &PgPool, peer: &mut CartPeerServiceClient<Client>, buck
         });
         let told = told.collect::<Result<_, Interrupted>>()?;
         let mut tx = pool.begin().await.map_err(Error::from)?;
-        repaired += store::merge_in(&mut tx, told).await?;
+        let merged = store::merge_in(&mut tx, told).await?;
         tx.commit().await.map_err(Error::from)?;
+        repaired += merged.len();
+        merged.into_iter().for_each(|stand| notices.tell(stand));
     }
 }

@@ -12,7 +12,9 @@ use sqlx::PgPool;
 use crate::{
     api::Api,
     config::Config,
-    inbox, metrics, peer,
+    inbox, metrics,
+    notices::Notices,
+    peer,
     repair::{self, Answers},
     store::{self as carts, Carts},
 };
@@ -36,7 +38,9 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let replica = process.shutdown.run_until_cancelled(Box::pin(replica(&pool, config.region))).await;
     let Some(replica) = replica else { return Ok(()) };
     let carts = Carts { pool: pool.clone(), replica: replica? };
-    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders(carts.clone()) };
+    let nats = async_nats::ConnectOptions::new().name("cart").retry_on_initial_connect().connect(&config.nats_url).await?;
+    let notices = Notices::start(&process, nats);
+    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders { carts: carts.clone(), notices: notices.clone() } };
     let consumer = Consumer {
         bootstrap: config.kafka.clone(),
         group: inbox::GROUP,
@@ -46,20 +50,20 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     };
     consumer.start(&process, "order events");
     if let Some(bootstrap) = config.peer_kafka {
-        let sink = InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer };
+        let sink = InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer(notices.clone()) };
         let consumer = Consumer { bootstrap, group: peer::GROUP, topics: &[spine::topics::CART_EVENTS], pace: Pace::Gathering, sink };
         consumer.start(&process, "the other region's carts");
     }
 
     if let Some(peer) = config.peer {
-        let repair = repair::run(pool.clone(), rpc::channel(peer), config.repair_every, process.shutdown.clone());
+        let repair = repair::run(pool.clone(), rpc::channel(peer), notices.clone(), config.repair_every, process.shutdown.clone());
         process.spawn("comparison with the other region", async {
             repair.await;
             Ok(())
         });
     }
 
-    let services = Grpc::default().with(CartServiceServer::new(Api { carts })).with(CartPeerServiceServer::new(Answers(pool.clone())));
+    let services = Grpc::default().with(CartServiceServer::new(Api { carts, notices })).with(CartPeerServiceServer::new(Answers(pool.clone())));
     let (router, health) = services.finish()?;
     let kafka = config.kafka;
     let readiness =

@@ -45,10 +45,24 @@ pub(crate) struct Keyed {
     pub(crate) request_hash: Vec<u8>,
 }
 
+/// Where a cart stands in this region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stand {
+    pub(crate) id: SessionId,
+    pub(crate) version: u64,
+}
+
+impl From<&Cart> for Stand {
+    fn from(cart: &Cart) -> Self {
+        Self { id: cart.id.clone(), version: cart.version }
+    }
+}
+
 /// What a caller gets.
 #[derive(Debug)]
 pub(crate) struct Changed {
     pub(crate) cart: wire::Cart,
+    pub(crate) stand: Stand,
     /// What happened; nothing when there was nothing to do.
     pub(crate) event: Option<Event>,
 }
@@ -89,7 +103,10 @@ impl Carts {
             match idempotency::claim_in(&mut tx, &scope, key.as_str(), request_hash).await? {
                 Claim::New => {}
                 Claim::Reused => return Err(Error::KeyReused),
-                Claim::Replay(answer) => return Ok(Changed { cart: read_answer(&id, &answer)?, event: None }),
+                Claim::Replay(answer) => {
+                    let cart = read_answer(&id, &answer)?;
+                    return Ok(Changed { stand: Stand { id, version: cart.version }, cart, event: None });
+                }
             }
         }
         let mut cart = lock_or_make_in(&mut tx, id, matches!(command, Command::SetLine { .. })).await?;
@@ -106,20 +123,21 @@ impl Carts {
             outbox::append_in(&mut tx, &events::of(&cart, event, delta, answered)).await?;
         }
         tx.commit().await?;
-        Ok(Changed { cart: answer, event })
+        Ok(Changed { cart: answer, stand: Stand::from(&cart), event })
     }
 
     /// Takes what an order bought out of the cart, once for each order, whoever asks first.
     pub(crate) async fn check_out(&self, bought: Bought) -> Result<Changed, Error> {
         let mut tx = self.pool.begin().await?;
         let id = bought.id.clone();
-        let event = self.check_out_all_in(&mut tx, vec![bought]).await?.pop();
+        let event = self.check_out_all_in(&mut tx, vec![bought]).await?.pop().map(|(_, event)| event);
         tx.commit().await?;
-        Ok(Changed { cart: events::cart(&self.get(id).await?), event })
+        let cart = self.get(id).await?;
+        Ok(Changed { cart: events::cart(&cart), stand: Stand::from(&cart), event })
     }
 
     /// The same of several orders within the caller's transaction; nothing for those whose order was there before, or that have no cart.
-    pub(crate) async fn check_out_all_in(&self, tx: &mut PgConnection, mut bought: Vec<Bought>) -> Result<Vec<Event>, Error> {
+    pub(crate) async fn check_out_all_in(&self, tx: &mut PgConnection, mut bought: Vec<Bought>) -> Result<Vec<(Stand, Event)>, Error> {
         let new = note_in(tx, bought.iter().map(|bought| bought.order_id)).await?;
         bought.retain(|bought| new.contains(&bought.order_id));
         let mut carts = lock_all_in(tx, bought.iter().map(|bought| &bought.id)).await?;
@@ -129,7 +147,7 @@ impl Carts {
             let Some(event) = domain::decide(cart, Command::CheckOut { order_id, lines })? else { continue };
             let delta = domain::apply(cart, self.replica, &event);
             outbox::append_in(tx, &events::of(cart, &event, &delta, None)).await?;
-            happened.push(event);
+            happened.push((Stand::from(&*cart), event));
         }
         if !happened.is_empty() {
             write_in(tx, &carts.values().collect::<Vec<_>>()).await?;
@@ -138,8 +156,8 @@ impl Carts {
     }
 }
 
-/// Takes in what the other region changed, within the caller's transaction. How many carts are other than before.
-pub(crate) async fn merge_in(tx: &mut PgConnection, told: Vec<Told>) -> Result<usize, Error> {
+/// Takes in what the other region changed, within the caller's transaction. Those carts that are other than before.
+pub(crate) async fn merge_in(tx: &mut PgConnection, told: Vec<Told>) -> Result<Vec<Stand>, Error> {
     // Keys first: whoever holds one of them may want a cart.
     let answered = told.iter().filter_map(|told| {
         let KeyedAnswer { key, request_hash, response } = told.answer.clone()?;
@@ -158,7 +176,7 @@ pub(crate) async fn merge_in(tx: &mut PgConnection, told: Vec<Told>) -> Result<u
     }
     let changed: Vec<&Cart> = carts.values().filter(|cart| news.contains(&cart.id)).collect();
     write_in(tx, &changed).await?;
-    Ok(changed.len())
+    Ok(changed.into_iter().map(Stand::from).collect())
 }
 
 /// The name of a cart's idempotency keys.

@@ -27,18 +27,20 @@ pub(super) async fn show(State(app): State<App>, Known(session): Known) -> Resul
     frame.cart_size = Some(cart.lines.iter().map(|line| u64::from(line.quantity)).sum());
     let body = html! {
         h1 { "Your cart" }
-        @if cart.lines.is_empty() {
-            div.empty {
-                p.lead { "It is empty." }
-                p { a.button href="/" { "Find something" } }
-            }
-        } @else {
-            div.with-summary {
-                ul.lines { @for line in &cart.lines { li { (row(line)) } } }
-                aside.summary aria-label="Summary" {
-                    (sums(&cart))
-                    a.button.wide #checkout href="/checkout" { "Check out" }
-                    p.quiet { "Prices are fixed when you order." }
+        div #cart data-version=(cart.version) {
+            @if cart.lines.is_empty() {
+                div.empty {
+                    p.lead { "It is empty." }
+                    p { a.button href="/" { "Find something" } }
+                }
+            } @else {
+                div.with-summary {
+                    ul.lines { @for line in &cart.lines { li { (row(line)) } } }
+                    aside.summary aria-label="Summary" {
+                        (sums(&cart))
+                        a.button.wide #checkout href="/checkout" { "Check out" }
+                        p.quiet { "Prices are fixed when you order." }
+                    }
                 }
             }
         }

@@ -44,7 +44,7 @@ fn header(frame: &Frame) -> Markup {
                     input #q type="search" name="q" value=(frame.text) maxlength="200" placeholder="Search mugs, tents, radios …" autocomplete="off";
                     button type="submit" { (glass()) span.unseen { "Search" } }
                 }
-                a.cart-link href="/cart" {
+                a.cart-link #cart-link href="/cart" {
                     (basket())
                     span { "Cart" }
                     @if let Some(size) = frame.cart_size.filter(|size| *size > 0) {

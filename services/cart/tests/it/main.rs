@@ -1,4 +1,5 @@
-//! The cart service as a process, on a real PostgreSQL, through its gRPC API. Kafka is there for those tests that hear orders.
+//! The cart service as a process, on a real PostgreSQL, through its gRPC API. Kafka is there for those tests that hear
+//! something, NATS for none.
 
 mod lines;
 mod orders;
@@ -36,7 +37,8 @@ impl World {
     /// In a region that knows the other by these settings.
     async fn in_region(region: &str, kafka: &str, peer: &[(&str, &str)]) -> Self {
         let database = testkit::postgres().await.database("cart").await;
-        let own = [("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let nats = format!("nats://{}", testkit::nowhere());
+        let own = [("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka), ("NATS_URL", &nats)];
         let env: Vec<_> = own.into_iter().chain(peer.iter().copied()).collect();
         Self::over(Running::migrated(env!("CARGO_BIN_EXE_cart"), &env).await, database)
     }
@@ -44,7 +46,9 @@ impl World {
     /// Another process on the database of this one, cut off from both Kafkas.
     async fn cut_off(&self, region: &str) -> Self {
         let nowhere = testkit::nowhere();
-        let env = [("REGION", region), ("DATABASE_URL", self.database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", &nowhere)];
+        let nats = format!("nats://{nowhere}");
+        let env =
+            [("REGION", region), ("DATABASE_URL", self.database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", &nowhere), ("NATS_URL", &nats)];
         Self::over(Running::start(env!("CARGO_BIN_EXE_cart"), &env).await, self.database.clone())
     }
 

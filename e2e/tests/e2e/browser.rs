@@ -110,7 +110,11 @@ pub(crate) async fn two_browsers_one_in_each_region_see_each_others_carts(market
     browsers[1].client.find(Locator::Css("button[name=remove]")).await?.click().await?;
     let begun = Instant::now();
     shows(&browsers[0], "It is empty").await;
-    print(&format!("open carts: a change was shown in both after {} ms, another after {} ms", put.as_millis(), begun.elapsed().as_millis()));
+    print(&format!(
+        "open carts: a change was shown in both after {} ms, another after {} ms",
+        put.as_millis(),
+        begun.elapsed().as_millis()
+    ));
     for browser in browsers {
         browser.close().await?;
     }

@@ -96,12 +96,7 @@ async fn compare(
     Ok(repaired)
 }
 
-async fn take_over(
-    pool: &PgPool,
-    peer: &mut CartPeerServiceClient<Client>,
-    notices: &Notices,
-    bucket: u32,
-) -> Result<usize, Interrupted> {
+async fn take_over(pool: &PgPool, peer: &mut CartPeerServiceClient<Client>, notices: &Notices, bucket: u32) -> Result<usize, Interrupted> {
     let (mut repaired, mut after_cart_id) = (0, String::new());
     loop {
         let carts = peer.list_carts(ListCartsRequest { bucket, after_cart_id }).await?.into_inner().carts;

@@ -40,7 +40,11 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let carts = Carts { pool: pool.clone(), replica: replica? };
     let nats = async_nats::ConnectOptions::new().name("cart").retry_on_initial_connect().connect(&config.nats_url).await?;
     let notices = Notices::start(&process, nats);
-    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders { carts: carts.clone(), notices: notices.clone() } };
+    let sink = InDatabase {
+        pool: pool.clone(),
+        consumer: inbox::GROUP,
+        handler: inbox::Orders { carts: carts.clone(), notices: notices.clone() },
+    };
     let consumer = Consumer {
         bootstrap: config.kafka.clone(),
         group: inbox::GROUP,
@@ -63,7 +67,8 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         });
     }
 
-    let services = Grpc::default().with(CartServiceServer::new(Api { carts, notices })).with(CartPeerServiceServer::new(Answers(pool.clone())));
+    let services =
+        Grpc::default().with(CartServiceServer::new(Api { carts, notices })).with(CartPeerServiceServer::new(Answers(pool.clone())));
     let (router, health) = services.finish()?;
     let kafka = config.kafka;
     let readiness =

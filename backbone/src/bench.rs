@@ -13,6 +13,7 @@ mod place_order;
 mod report;
 mod sagas;
 mod spine;
+mod stock;
 
 use std::path::PathBuf;
 
@@ -36,6 +37,8 @@ pub enum Suite {
     PlaceOrder,
     /// Orders brought to their end each second, and where the time goes.
     Sagas,
+    /// Units of one SKU reserved each second, against many SKUs.
+    Stock,
     /// A saga, two-phase commit and events alone, behind the same API: cost, latency, and who waits when the order service dies.
     Checkout,
     /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
@@ -67,6 +70,7 @@ impl Suite {
                 let against = options.against.as_deref().map(|folder| bed.built_in(folder)).transpose()?;
                 Box::pin(sagas::run(bed, against.as_ref(), rounds)).await
             }
+            Self::Stock => stock::run(bed, rounds).await,
             Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }

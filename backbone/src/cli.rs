@@ -16,7 +16,7 @@ use crate::{
     output::{line, problem},
     payments,
     plan::{MAX_SHIFT, Plan, Ports},
-    psp, spine, status, up,
+    psp, spine, status, stock, up,
     verify::{self, Since},
 };
 
@@ -149,6 +149,19 @@ enum Command {
     Payments {
         #[command(subcommand)]
         action: payments::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show the stock of both regions, and move the right to sell between them.
+    #[command(
+        after_help = "Examples:\n  backbone stock show\n  backbone stock show MUG-STONEWARE-01\n  backbone stock move MUG-STONEWARE-01 50 --from eu"
+    )]
+    Stock {
+        #[command(subcommand)]
+        action: stock::Action,
         /// Print JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -324,6 +337,7 @@ async fn run(command: Command) -> Result<Exit> {
         }
         Command::Psp { action, json, place } => psp::run(&Home::at(&place.home)?, action, json).await,
         Command::Payments { action, json, place } => payments::run(&Home::at(&place.home)?, &action, json).await,
+        Command::Stock { action, json, place } => stock::run(&Home::at(&place.home)?, action, json).await,
         Command::Spine { action, json, place } => spine::run(&Home::at(&place.home)?, action, json).await,
         Command::Doctor { json, start } => {
             let home = Home::at(&start.place.home)?;

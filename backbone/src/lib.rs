@@ -7,7 +7,7 @@
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
 //! | [`home`], [`state`], [`process`], [`sources`] | files, the state others read, `/proc`, where the engines are |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`spine`], [`bench`] | the commands |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`stock`], [`spine`], [`bench`] | the commands |
 
 pub mod bench;
 pub mod catalog;
@@ -34,6 +34,7 @@ pub mod sources;
 pub mod spine;
 pub mod state;
 pub mod status;
+pub mod stock;
 pub mod supervisor;
 pub mod topics;
 pub mod up;

@@ -152,6 +152,27 @@ pub struct Stock {
     pub reserved_by_lines: i64,
     /// Units of reservations that were committed.
     pub sold_by_lines: i64,
+    /// What of `stocked` came from the other region.
+    pub moved: i64,
+}
+
+impl Stock {
+    /// What the region began with.
+    #[must_use]
+    pub fn initial(&self) -> i64 {
+        self.stocked - self.moved
+    }
+}
+
+/// One region's record of units that moved between the regions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Which item.
+    pub sku: Box<str>,
+    /// Units, below zero where they were given.
+    pub quantity: i64,
+    /// When it was made here.
+    pub moved_at: Millis,
 }
 
 /// One region's copy of a cart.
@@ -206,6 +227,8 @@ pub struct Side {
     pub reservations: HashMap<Uuid, Reservation>,
     /// Every SKU.
     pub stock: Vec<Stock>,
+    /// Transfers of stock between the regions, by id.
+    pub transfers: HashMap<Uuid, Transfer>,
     /// Carts by id.
     pub carts: HashMap<Box<str>, Cart>,
     /// The ledger.

@@ -16,11 +16,13 @@ pub const PAYMENT_EVENTS: &str = "payment.events";
 pub const INVENTORY_EVENTS: &str = "inventory.events";
 /// Items of the catalog, keyed by SKU; compacted, so it always holds the whole catalog.
 pub const INVENTORY_ITEM: &str = "inventory.item";
+/// What the regions say to each other of the right to sell, keyed by SKU.
+pub const INVENTORY_RIGHTS: &str = "inventory.rights";
 /// What the cart service says, keyed by cart id.
 pub const CART_EVENTS: &str = "cart.events";
 
 /// All topics that services write to; each has a dead-letter topic beside it.
-pub const ALL: [&str; 5] = [ORDER_EVENTS, PAYMENT_EVENTS, INVENTORY_EVENTS, INVENTORY_ITEM, CART_EVENTS];
+pub const ALL: [&str; 6] = [ORDER_EVENTS, PAYMENT_EVENTS, INVENTORY_EVENTS, INVENTORY_ITEM, INVENTORY_RIGHTS, CART_EVENTS];
 
 const PARTITIONS: i32 = 6;
 

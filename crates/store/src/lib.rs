@@ -6,6 +6,7 @@ pub mod consumers;
 pub mod idempotency;
 pub mod inbox;
 pub mod outbox;
+mod together;
 pub mod two_phase;
 mod upkeep;
 
@@ -18,6 +19,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use together::{Batch, Together, Waiting};
 pub use upkeep::upkeep;
 
 /// Tables that every service has; kept apart from the service's own migrations.

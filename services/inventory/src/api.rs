@@ -3,8 +3,8 @@
 use ids::{OrderId, Sku};
 use proto::inventory::v1::{
     self as wire, BatchGetItemsRequest, BatchGetItemsResponse, CommitRequest, CommitResponse, GetItemRequest, GetItemResponse,
-    ListItemsRequest, ListItemsResponse, PutItemRequest, PutItemResponse, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse,
-    inventory_service_server::InventoryService,
+    GetStockRequest, GetStockResponse, GiveRightsRequest, GiveRightsResponse, ListItemsRequest, ListItemsResponse, PutItemRequest,
+    PutItemResponse, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, inventory_service_server::InventoryService,
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -13,9 +13,11 @@ use crate::{
     domain::{Command, Item, Lines, MAX_STOCK, Refusal},
     error::Error,
     events, metrics,
+    rights::Rights,
     store::{
         items::{self, Put, Stocked},
-        reservations,
+        reservations::{self, Applied},
+        rights::{self, Transfer},
     },
 };
 
@@ -27,6 +29,7 @@ const MAX_PAGE: u32 = 200;
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
+    pub(crate) rights: Rights,
 }
 
 #[tonic::async_trait]
@@ -49,11 +52,7 @@ impl InventoryService for Api {
     }
 
     async fn batch_get_items(&self, request: Request<BatchGetItemsRequest>) -> Result<Response<BatchGetItemsResponse>, Status> {
-        let skus = request.into_inner().skus;
-        if skus.len() > MAX_PAGE as usize {
-            return Err(malformed(format!("at most {MAX_PAGE} skus in one batch")).into());
-        }
-        let skus: Vec<Sku> = skus.iter().map(|sku| decode_sku(sku)).collect::<Result<_, _>>()?;
+        let skus = decode_skus(&request.into_inner().skus)?;
         let found = items::find(&self.pool, &skus).await?;
         Ok(Response::new(BatchGetItemsResponse { items: found.iter().map(encode).collect() }))
     }
@@ -78,7 +77,8 @@ impl InventoryService for Api {
 
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
         let request = request.into_inner();
-        let state = self.apply(&request.order_id, Command::Reserve(decode_lines(request.lines)?)).await?;
+        let (id, lines) = (request.order_id.parse().map_err(malformed)?, decode_lines(request.lines)?);
+        let state = done(self.rights.reserve(id, lines).await)?;
         Ok(Response::new(ReserveResponse { state: state.into() }))
     }
 
@@ -91,22 +91,41 @@ impl InventoryService for Api {
         let state = self.apply(&request.into_inner().order_id, Command::Commit).await?;
         Ok(Response::new(CommitResponse { state: state.into() }))
     }
+
+    async fn get_stock(&self, request: Request<GetStockRequest>) -> Result<Response<GetStockResponse>, Status> {
+        let skus = decode_skus(&request.into_inner().skus)?;
+        Ok(Response::new(GetStockResponse { stock: items::stock(&self.pool, &skus).await? }))
+    }
+
+    async fn give_rights(&self, request: Request<GiveRightsRequest>) -> Result<Response<GiveRightsResponse>, Status> {
+        let GiveRightsRequest { transfer_id, sku, quantity } = request.into_inner();
+        if !(1..=MAX_STOCK).contains(&quantity) {
+            return Err(malformed(format!("quantity must be 1 to {MAX_STOCK}")).into());
+        }
+        let id = transfer_id.parse().map_err(|error| malformed(format!("transfer_id: {error}")))?;
+        let quantity = rights::give(&self.pool, &Transfer { id, sku: decode_sku(&sku)?, quantity }).await?;
+        metrics::count_moved(quantity, 0);
+        Ok(Response::new(GiveRightsResponse { quantity }))
+    }
 }
 
 impl Api {
     /// Reservations are idempotent by their order, so the key of the step has nothing to add.
     async fn apply(&self, order_id: &str, command: Command) -> Result<wire::ReservationState, Error> {
         let id: OrderId = order_id.parse().map_err(malformed)?;
-        let applied = reservations::apply(&self.pool, id, command).await.inspect_err(|error| {
-            if matches!(error, Error::Refused(Refusal::OutOfStock(_))) {
-                metrics::count_out_of_stock();
-            }
-        })?;
-        if !applied.events.is_empty() {
-            metrics::count(&applied.events);
-        }
-        Ok(events::state(applied.state))
+        done(reservations::apply(&self.pool, id, command).await)
     }
+}
+
+/// The state that was reached, counted.
+fn done(applied: Result<Applied, Error>) -> Result<wire::ReservationState, Error> {
+    let Applied { state, events } = applied.inspect_err(|error| {
+        if matches!(error, Error::Refused(Refusal::OutOfStock(_))) {
+            metrics::count_out_of_stock();
+        }
+    })?;
+    metrics::count(&events);
+    Ok(events::state(state))
 }
 
 pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
@@ -115,6 +134,13 @@ pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
 
 fn decode_sku(sku: &str) -> Result<Sku, Error> {
     sku.parse().map_err(malformed)
+}
+
+fn decode_skus(skus: &[String]) -> Result<Vec<Sku>, Error> {
+    if skus.len() > MAX_PAGE as usize {
+        return Err(malformed(format!("at most {MAX_PAGE} skus in one batch")));
+    }
+    skus.iter().map(|sku| decode_sku(sku)).collect()
 }
 
 pub(crate) fn decode_lines(lines: Vec<proto::market::v1::Line>) -> Result<Lines, Error> {

@@ -1,9 +1,12 @@
 //! The rules of catalog and stock: pure, without clock, database or network.
 
+mod demand;
 mod item;
 mod lines;
 mod reservation;
+pub mod rights;
 
+pub use demand::Demand;
 pub use item::{Item, MAX_STOCK};
 pub use lines::{Lines, MAX_LINES, MAX_QUANTITY};
 pub use reservation::{Command, Event, Movement, Reservation, Shelf, State, Stock, apply, decide};
@@ -31,6 +34,9 @@ pub enum Refusal {
     /// Nothing is reserved.
     #[error("nothing is reserved for this order")]
     Missing,
+    /// That id names another transfer.
+    #[error("this transfer id stands for another transfer")]
+    TransferDiffers,
     /// Something else is reserved.
     #[error("other lines are reserved for this order")]
     Differs,

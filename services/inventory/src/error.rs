@@ -46,6 +46,7 @@ impl Error {
                 Refusal::Released => (Kind::Refused, "INVENTORY_RESERVATION_RELEASED"),
                 Refusal::Committed => (Kind::Refused, "INVENTORY_RESERVATION_COMMITTED"),
                 Refusal::Missing => (Kind::NotFound, "INVENTORY_RESERVATION_NOT_FOUND"),
+                Refusal::TransferDiffers => (Kind::Conflict, "INVENTORY_TRANSFER_DIFFERS"),
                 Refusal::Differs => (Kind::Conflict, "INVENTORY_RESERVATION_DIFFERS"),
             },
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),

@@ -1,11 +1,14 @@
 //! The only mapping from changes to the events that the service says.
 
-use ids::OrderId;
+use ids::{OrderId, Sku};
 use prost::Message as _;
 use proto::{events::inventory::v1 as event, inventory::v1 as wire, market::v1 as market};
 use store::outbox;
 
-use crate::domain::{Event, Item, Lines, State};
+use crate::{
+    domain::{Event, Item, Lines, State},
+    store::rights::Transfer,
+};
 
 /// The item as it is now.
 pub(crate) fn of_item(item: &Item, version: u64) -> outbox::Event {
@@ -17,6 +20,29 @@ pub(crate) fn of_item(item: &Item, version: u64) -> outbox::Event {
         kind: "inventory.item",
         payload,
     }
+}
+
+/// Says what is wanted of the other region.
+pub(crate) const RIGHTS_WANTED: &str = "inventory.rights_wanted";
+/// Says what is given to it.
+pub(crate) const RIGHTS_MOVED: &str = "inventory.rights_moved";
+
+/// Units that are wanted.
+pub(crate) fn rights_wanted(wanted: &Transfer, is_urgent: bool) -> outbox::Event {
+    let Transfer { id, sku, quantity } = wanted;
+    let said = event::RightsWanted { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity, is_urgent };
+    of_rights(sku, RIGHTS_WANTED, said.encode_to_vec())
+}
+
+/// Units that are given.
+pub(crate) fn rights_moved(given: &Transfer) -> outbox::Event {
+    let Transfer { id, sku, quantity } = given;
+    let said = event::RightsMoved { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity };
+    of_rights(sku, RIGHTS_MOVED, said.encode_to_vec())
+}
+
+fn of_rights(sku: &Sku, kind: &'static str, payload: Vec<u8>) -> outbox::Event {
+    outbox::Event { id: uuid::Uuid::now_v7(), topic: spine::topics::INVENTORY_RIGHTS, key: sku.to_string(), kind, payload }
 }
 
 /// The state that the order's reservation has just reached.

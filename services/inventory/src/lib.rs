@@ -1,9 +1,12 @@
 //! The inventory service: the catalog, its stock, and what of it is reserved.
 //!
 //! - Owns: items, stock, reservations and their lines (schema `inventory`).
-//! - RPCs: `inventory.v1.InventoryService` (items: `PutItem`, `GetItem`, `BatchGetItems`, `ListItems`; orders: `Reserve`, `Release`, `Commit`).
-//! - Says: `inventory.item` on `inventory.item`, keyed by SKU; `inventory.reserved|committed|released` on `inventory.events`, keyed by order id.
-//! - Hears: `order.shipped` (the reservation becomes a sale) and `order.cancelled` (it is given back) on `order.events`.
+//! - RPCs: `inventory.v1.InventoryService` (items: `PutItem`, `GetItem`, `BatchGetItems`, `ListItems`; orders: `Reserve`, `Release`, `Commit`;
+//!   stock: `GetStock`, `GiveRights`).
+//! - Says: `inventory.item` on `inventory.item`, keyed by SKU; `inventory.reserved|committed|released` on `inventory.events`, keyed by order id;
+//!   `inventory.rights_wanted|rights_moved` on `inventory.rights`, keyed by SKU.
+//! - Hears: `order.shipped` (the reservation becomes a sale) and `order.cancelled` (it is given back) on `order.events`; from the other region's Kafka what that one
+//!   says on `inventory.rights`.
 //! - Keeps: STOCK-1, STOCK-2.
 //! - With `CHECKOUT=two-phase` it serves `checkout.v1.ParticipantService`; with `choreography` it hears `order.placed` and says
 //!   `inventory.awaits_payment|refused`. Both are there to be compared with the saga.
@@ -11,6 +14,9 @@
 //! ```text
 //! Reserve ── one transaction: the order's row, stock rows in SKU order, lines, outbox ── commit ── answer
 //! ```
+//! Stock is a bounded counter over both regions: each sells what it has the right to sell, and asks the other one for more when it runs low or an
+//! order is short (docs/adr/0014-rights-to-stock.md).
+//!
 //! Every writer locks the order's row first and stock rows in SKU order after it, and changes one order in a transaction, so two of
 //! them never wait for each other in a circle.
 
@@ -23,6 +29,8 @@ mod events;
 mod inbox;
 mod metrics;
 mod participant;
+mod peer;
+mod rights;
 mod server;
 mod store;
 

@@ -5,10 +5,13 @@ use proto::{
     checkout::v1::participant_service_server::ParticipantServiceServer, inventory::v1::inventory_service_server::InventoryServiceServer,
 };
 use rpc::{Grpc, Process, Readiness, process::Fatal};
-use spine::{Consumer, InDatabase, Outbox, Pace, topics::ORDER_EVENTS};
+use spine::{
+    Consumer, InDatabase, Outbox, Pace,
+    topics::{INVENTORY_RIGHTS, ORDER_EVENTS},
+};
 use store::two_phase::Prepared;
 
-use crate::{api::Api, choreography, config::Config, inbox, metrics, participant::Participant};
+use crate::{api::Api, choreography, config::Config, inbox, metrics, participant::Participant, peer, rights::Rights};
 
 const CONNECTIONS: u32 = 8;
 
@@ -30,7 +33,15 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[ORDER_EVENTS], pace, sink };
     consumer.start(&process, "order events");
 
-    let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { pool: pool.clone() }));
+    let rights = Rights::new(pool.clone(), config.peer_kafka.is_some());
+    rights.restock(&process);
+    if let Some(bootstrap) = config.peer_kafka {
+        let sink = InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer(rights.clone()) };
+        let consumer = Consumer { bootstrap, group: peer::GROUP, topics: &[INVENTORY_RIGHTS], pace: Pace::Prompt, sink };
+        consumer.start(&process, "the other region's rights");
+    }
+
+    let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { pool: pool.clone(), rights }));
     match config.checkout {
         Checkout::Saga => {}
         Checkout::TwoPhase => {

@@ -2,3 +2,5 @@
 
 pub(crate) mod items;
 pub(crate) mod reservations;
+pub(crate) mod rights;
+pub(crate) mod together;

@@ -9,7 +9,7 @@ use super::run;
 use crate::verify::{
     facts::{
         Cart, Charge, Facts, Hold, Order, Reservation, State,
-        samples::{EUR, NOW, entry, id, market, order_id},
+        samples::{EUR, NOW, entry, id, market, order_id, transfer_id},
     },
     finding::{Findings, Severity},
 };
@@ -192,11 +192,22 @@ fn stock_1_adds_up_every_unit() {
     let stock = |change: fn(&mut crate::verify::facts::Stock)| move |facts: &mut Facts| change(&mut facts.side_mut(Region::Eu).stock[0]);
     broken(STOCK_1, "2 are sold, reservations say 0", stock(|stock| stock.sold_by_lines = 0));
     broken(STOCK_1, "0 are reserved, reservations say 2", stock(|stock| stock.reserved_by_lines = 2));
-    broken(STOCK_1, "are not 100", stock(|stock| stock.on_hand += 1));
+    broken(STOCK_1, "are not 95", stock(|stock| stock.on_hand += 1));
     broken(STOCK_1, "a count is below zero", stock(|stock| stock.on_hand = -1));
-    broken(STOCK_1, "302 are sold or reserved of 200", |facts| {
+    unsettled(STOCK_1, "302 are sold or reserved of 200", |facts| {
         // The other region's stock does not save it.
         facts.side_mut(Region::Us).stock[0].sold = 300;
+    });
+    broken(STOCK_1, "7 came from the other region, transfers say -5", stock(|stock| stock.moved = 7));
+}
+
+#[test]
+fn stock_1_has_both_halves_of_every_transfer() {
+    let drop_half = |region: Region| move |facts: &mut Facts| drop(facts.side_mut(region).transfers.remove(&transfer_id()));
+    broken(STOCK_1, "came to us and was not given by eu", drop_half(Region::Eu));
+    unsettled(STOCK_1, "was given by eu and has not come to us", drop_half(Region::Us));
+    broken(STOCK_1, "moved 5 of MUG in us and -4 of MUG in eu", |facts| {
+        facts.side_mut(Region::Eu).transfers.get_mut(&transfer_id()).unwrap().quantity = -4;
     });
 }
 

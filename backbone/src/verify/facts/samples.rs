@@ -4,7 +4,7 @@ use ids::Region;
 use money::{Currency, Money};
 use uuid::{Builder, Uuid};
 
-use super::{Acknowledged, Cart, Charge, Facts, Hold, Key, Millis, Order, Reservation, State, Stock};
+use super::{Acknowledged, Cart, Charge, Facts, Hold, Key, Millis, Order, Reservation, State, Stock, Transfer};
 use crate::verify::checks::pay_2::Entry;
 
 pub(in crate::verify) const NOW: Millis = 1_800_000_000_000;
@@ -22,6 +22,11 @@ pub(in crate::verify) fn order_id(number: u32) -> Uuid {
     id(NOW - 60_000, number)
 }
 
+/// The sample's transfer: 5 units from eu to us.
+pub(in crate::verify) fn transfer_id() -> Uuid {
+    id(NOW - 60_000, 1_000_000)
+}
+
 pub(in crate::verify) fn entry(order_id: Uuid, cause: &str, account: &str, amount: i64) -> Entry {
     Entry { order_id: Some(order_id), cause: cause.to_owned(), source: String::new(), account: account.to_owned(), amount, currency: EUR }
 }
@@ -31,9 +36,16 @@ pub(in crate::verify) fn market(ends: &[State]) -> Facts {
     let mut facts = Facts { horizon: NOW, since: 0, keys_since: 0, ..Facts::default() };
     for side in &mut facts.sides {
         let (reserved, sold) = (0, 0);
-        let stock = Stock { sku: "MUG".into(), stocked: 100, on_hand: 100, reserved, sold, reserved_by_lines: 0, sold_by_lines: 0 };
+        let stock =
+            Stock { sku: "MUG".into(), stocked: 100, on_hand: 100, reserved, sold, reserved_by_lines: 0, sold_by_lines: 0, moved: 0 };
         side.stock.push(stock);
         side.carts.insert("s1".into(), Cart { state: 5, changed_at: NOW - 60_000 });
+    }
+    for (region, quantity) in [(Region::Eu, -5), (Region::Us, 5)] {
+        let side = facts.side_mut(region);
+        side.transfers.insert(transfer_id(), Transfer { sku: "MUG".into(), quantity, moved_at: NOW - 60_000 });
+        let stock = &mut side.stock[0];
+        (stock.stocked, stock.on_hand, stock.moved) = (100 + quantity, 100 + quantity, quantity);
     }
     for (number, state) in (0..).zip(ends) {
         add(&mut facts, number, *state);

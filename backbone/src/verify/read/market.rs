@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Scope;
 use crate::verify::{
     checks::pay_2::{Books, Entry},
-    facts::{Cart, Hold, Key, Millis, Order, Reservation, Side, State, Stock},
+    facts::{Cart, Hold, Key, Millis, Order, Reservation, Side, State, Stock, Transfer},
 };
 
 /// Digests of text keep the rows small: 64 bits, the same in both databases.
@@ -40,11 +40,13 @@ const RESERVATIONS: &str = "
         FROM inventory.reservation_lines GROUP BY order_id) l USING (order_id)";
 
 const STOCK: &str = "
-    SELECT s.sku, s.stocked, s.on_hand, s.reserved, s.sold,
+    SELECT s.sku, s.stocked, s.on_hand, s.reserved, s.sold, s.moved,
            coalesce(l.reserved, 0)::bigint AS reserved_by_lines, coalesce(l.sold, 0)::bigint AS sold_by_lines
     FROM inventory.stock s LEFT JOIN (
         SELECT sku, sum(quantity) FILTER (WHERE state = 'reserved') AS reserved, sum(quantity) FILTER (WHERE state = 'committed') AS sold
         FROM inventory.reservation_lines JOIN inventory.reservations USING (order_id) GROUP BY sku) l USING (sku)";
+
+const TRANSFERS: &str = "SELECT transfer_id, sku, quantity, (extract(epoch FROM moved_at) * 1000)::bigint FROM inventory.rights_moved";
 
 const CARTS: &str = "
     SELECT cart_id, hashtextextended(encode(state, 'hex'), 0), (extract(epoch FROM changed_at) * 1000)::bigint
@@ -92,6 +94,7 @@ struct StockRow {
     sold: i64,
     reserved_by_lines: i64,
     sold_by_lines: i64,
+    moved: i64,
 }
 
 #[derive(FromRow)]
@@ -119,6 +122,7 @@ impl Snapshot {
             keys: self.keys().await.context("idempotency keys")?,
             reservations: self.reservations().await.context("reservations")?,
             stock: self.stock().await.context("stock")?,
+            transfers: self.transfers().await.context("transfers of stock")?,
             carts: self.carts().await.context("carts")?,
             books: self.ledger().await.context("the ledger")?,
             granted: self.granted().await.context("refunds")?,
@@ -158,10 +162,19 @@ impl Snapshot {
     async fn stock(&mut self) -> Result<Vec<Stock>> {
         let rows: Vec<StockRow> = sqlx::query_as(STOCK).fetch_all(&mut self.0).await?;
         let stock = |row: StockRow| {
-            let StockRow { sku, stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines } = row;
-            Stock { sku: sku.into(), stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines }
+            let StockRow { sku, stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines, moved } = row;
+            Stock { sku: sku.into(), stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines, moved }
         };
         Ok(rows.into_iter().map(stock).collect())
+    }
+
+    async fn transfers(&mut self) -> Result<HashMap<Uuid, Transfer>> {
+        let mut rows = sqlx::query_as::<_, (Uuid, String, i64, Millis)>(TRANSFERS).fetch(&mut self.0);
+        let mut transfers = HashMap::new();
+        while let Some((id, sku, quantity, moved_at)) = rows.try_next().await? {
+            transfers.insert(id, Transfer { sku: sku.into(), quantity, moved_at });
+        }
+        Ok(transfers)
     }
 
     async fn carts(&mut self) -> Result<HashMap<Box<str>, Cart>> {

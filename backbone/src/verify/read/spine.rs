@@ -16,7 +16,7 @@ use proto::events::{
 };
 use spine::{
     Delivery, Tail,
-    topics::{self, CART_EVENTS, INVENTORY_EVENTS, INVENTORY_ITEM, ORDER_EVENTS, PAYMENT_EVENTS},
+    topics::{self, CART_EVENTS, INVENTORY_EVENTS, INVENTORY_ITEM, INVENTORY_RIGHTS, ORDER_EVENTS, PAYMENT_EVENTS},
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
@@ -41,8 +41,15 @@ const HEARD: [Hears; 4] = [
     Hears { schema: "order", consumer: "order", from: &[(PAYMENT_EVENTS, &SETTLED)], mark: Mark::Event },
 ];
 /// What services hear from the other region's Kafka, as their `peer.rs` has it.
-const HEARD_BY_PEER: [Hears; 1] =
-    [Hears { schema: "cart", consumer: "cart-peer", from: &[(CART_EVENTS, &["cart.delta", "cart.checked_out"])], mark: Mark::Event }];
+const HEARD_BY_PEER: [Hears; 2] = [
+    Hears { schema: "cart", consumer: "cart-peer", from: &[(CART_EVENTS, &["cart.delta", "cart.checked_out"])], mark: Mark::Event },
+    Hears {
+        schema: "inventory",
+        consumer: "inventory-peer",
+        from: &[(INVENTORY_RIGHTS, &["inventory.rights_wanted", "inventory.rights_moved"])],
+        mark: Mark::Event,
+    },
+];
 const SETTLED: [&str; 4] = ["payment.requires_action", "payment.authorized", "payment.declined", "payment.voided"];
 
 /// Reads one region's spine.

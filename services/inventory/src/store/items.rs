@@ -2,6 +2,7 @@
 
 use ids::Sku;
 use money::Money;
+use proto::inventory::v1 as wire;
 use sqlx::{FromRow, PgPool};
 use store::outbox;
 
@@ -124,4 +125,27 @@ pub(crate) async fn list(pool: &PgPool, after: Option<&Sku>, limit: u32) -> Resu
     .fetch_all(pool)
     .await?;
     rows.into_iter().map(Stocked::try_from).collect()
+}
+
+#[derive(FromRow)]
+struct StockRow {
+    sku: String,
+    stocked: i64,
+    on_hand: i64,
+    reserved: i64,
+    sold: i64,
+    moved: i64,
+}
+
+/// How the stock of these SKUs stands, in the order asked for; those not in the catalog are left out.
+pub(crate) async fn stock(pool: &PgPool, skus: &[Sku]) -> Result<Vec<wire::Stock>, Error> {
+    let rows: Vec<StockRow> = sqlx::query_as(
+        "SELECT s.sku, s.stocked, s.on_hand, s.reserved, s.sold, s.moved
+         FROM unnest($1::text[]) WITH ORDINALITY AS asked (sku, place) JOIN stock s ON s.sku = asked.sku ORDER BY asked.place",
+    )
+    .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    let stock = |StockRow { sku, stocked, on_hand, reserved, sold, moved }| wire::Stock { sku, stocked, on_hand, reserved, sold, moved };
+    Ok(rows.into_iter().map(stock).collect())
 }

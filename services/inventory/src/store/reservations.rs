@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ids::{OrderId, Sku};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use store::outbox;
 
 use crate::{
     domain::{self, Command, Event, Lines, Refusal, Reservation, Shelf, State, Stock},
     error::Error,
     events,
+    store::rights,
 };
 
 /// What a command led to.
@@ -25,7 +26,36 @@ pub(crate) struct Applied {
 /// long gone on without it.
 pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<Applied, Error> {
     let mut tx = pool.begin().await?;
-    let applied = apply_or_refuse_in(&mut tx, id, command).await;
+    let applied = apply_in(&mut tx, id, command).await;
+    keep(tx, id, applied).await
+}
+
+/// What became of a `Reserve` that can wait.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    /// It is done.
+    Applied(Applied),
+    /// Of these there are not enough here, and the other region may have some. Nothing was changed.
+    Short(Vec<Sku>),
+}
+
+/// Reserves; one that may wait is not refused yet while there is hope for what it is short of.
+pub(crate) async fn try_to_reserve(pool: &PgPool, id: OrderId, lines: Lines, may_wait: bool) -> Result<Tried, Error> {
+    let mut tx = pool.begin().await?;
+    let applied = apply_in(&mut tx, id, Command::Reserve(lines)).await;
+    if let Err(Error::Refused(Refusal::OutOfStock(skus))) = &applied
+        && may_wait
+        && is_new_in(&mut tx, id).await?
+        && rights::hopeless_in(&mut tx, skus).await?.is_empty()
+    {
+        return Ok(Tried::Short(skus.clone()));
+    }
+    keep(tx, id, applied).await.map(Tried::Applied)
+}
+
+/// Commits what was applied or refused.
+async fn keep(mut tx: Transaction<'_, Postgres>, id: OrderId, applied: Result<Applied, Error>) -> Result<Applied, Error> {
+    let applied = kept_in(&mut tx, id, applied).await;
     if matches!(applied, Ok(_) | Err(Error::Refused(_))) {
         tx.commit().await?;
     }
@@ -35,12 +65,33 @@ pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Resul
 /// [`apply`] within the caller's transaction, which is to be committed after a refusal too.
 pub(crate) async fn apply_or_refuse_in(tx: &mut PgConnection, id: OrderId, command: Command) -> Result<Applied, Error> {
     let applied = apply_in(tx, id, command).await;
-    match &applied {
-        Err(Error::Refused(Refusal::OutOfStock(skus))) => refuse_in(tx, id, "out_of_stock", skus).await?,
-        Err(Error::Refused(Refusal::UnknownSku(skus))) => refuse_in(tx, id, "unknown_sku", skus).await?,
-        _ => {}
+    kept_in(tx, id, applied).await
+}
+
+/// Whether nothing was decided for the order before: its refusal was not kept.
+async fn is_new_in(tx: &mut PgConnection, id: OrderId) -> Result<bool, Error> {
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT version FROM reservations WHERE order_id = $1").bind(id.as_uuid()).fetch_optional(tx).await?;
+    Ok(version == Some(0))
+}
+
+/// The same, once a refusal is kept.
+async fn kept_in(tx: &mut PgConnection, id: OrderId, applied: Result<Applied, Error>) -> Result<Applied, Error> {
+    if let Err(Error::Refused(refusal)) = &applied
+        && let Some((why, skus)) = kept_of(refusal)
+    {
+        refuse_in(tx, id, why, skus).await?;
     }
     applied
+}
+
+/// What is kept of the refusal of a `Reserve`: its name, and the SKUs that it is about.
+pub(super) fn kept_of(refusal: &Refusal) -> Option<(&'static str, &[Sku])> {
+    match refusal {
+        Refusal::OutOfStock(skus) => Some(("out_of_stock", skus)),
+        Refusal::UnknownSku(skus) => Some(("unknown_sku", skus)),
+        _ => None,
+    }
 }
 
 /// Keeps a refusal, on the row that [`apply_in`] has claimed; once, also when it is only repeated.
@@ -134,7 +185,7 @@ fn corrupt(id: OrderId, what: &'static str) -> Error {
 }
 
 /// Locks and reads the stock of these lines, in SKU order.
-async fn lock_stock_in(tx: &mut PgConnection, lines: &Lines) -> Result<BTreeMap<Sku, Stock>, Error> {
+pub(super) async fn lock_stock_in(tx: &mut PgConnection, lines: &Lines) -> Result<BTreeMap<Sku, Stock>, Error> {
     if lines.is_empty() {
         return Ok(BTreeMap::new());
     }

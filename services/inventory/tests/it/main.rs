@@ -3,6 +3,7 @@
 mod durability;
 mod orders;
 mod refusals;
+mod regions;
 mod reservations;
 mod scarcity;
 
@@ -34,8 +35,14 @@ impl World {
     }
 
     async fn with_kafka(kafka: &str) -> Self {
+        Self::in_region("eu", kafka, &[]).await
+    }
+
+    /// In a region that knows the other by these settings.
+    async fn in_region(region: &str, kafka: &str, peer: &[(&str, &str)]) -> Self {
         let database = testkit::postgres().await.database("inventory").await;
-        let env = [("REGION", "eu"), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let own = [("REGION", region), ("DATABASE_URL", database.expose()), ("KAFKA_BOOTSTRAP_SERVERS", kafka)];
+        let env: Vec<_> = own.into_iter().chain(peer.iter().copied()).collect();
         let service = Running::migrated(env!("CARGO_BIN_EXE_inventory"), &env).await;
         let client = InventoryServiceClient::new(rpc::channel(service.address().parse().expect("an address")));
         Self { service: Mutex::new(service), database, client }

@@ -1,17 +1,10 @@
-//! Accepts orders: those that come at the same time share one statement and one commit.
-//!
-//! ```text
-//! request ──> waiting ──┐
-//! request ──> waiting ──┼── whoever gets a turn takes all that wait ──> one statement ──> each its own answer
-//! request ──> waiting ──┘
-//! ```
-//! Nobody waits for company: an order that comes alone is a batch of one. A batch that fails is tried again order by order, so that one order
-//! cannot spoil another.
+//! Accepts orders: those that come at the same time share one statement and one commit ([`store::Together`]). A batch that fails is tried again
+//! order by order, so that one order cannot spoil another.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -21,9 +14,8 @@ use futures::future::join_all;
 use ids::{OrderId, Region};
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgPool, types::Json};
-use store::outbox::Event;
+use store::{Batch, Together, outbox::Event};
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
 use super::Stored;
@@ -94,18 +86,14 @@ impl Asked {
     }
 }
 
-struct Waiting {
-    asked: Asked,
-    answer: oneshot::Sender<Result<Placed, Error>>,
-}
+type Waiting = store::Waiting<Asked, Result<Placed, Error>>;
 
 /// Accepts orders. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Placer {
     pool: PgPool,
     home: Region,
-    waiting: Arc<Mutex<Vec<Waiting>>>,
-    turns: Arc<Semaphore>,
+    together: Together<Asked, Result<Placed, Error>>,
     pressure: Pressure,
     /// The event that tells of an accepted order.
     say: fn(&Order) -> Event,
@@ -114,7 +102,7 @@ pub(crate) struct Placer {
 impl Placer {
     /// A placer of orders that are owned by `home`, each told of by `say`.
     pub(crate) fn new(pool: PgPool, home: Region, say: fn(&Order) -> Event) -> Self {
-        Self { pool, home, waiting: Arc::default(), turns: Arc::new(Semaphore::new(TURNS)), pressure: Pressure::none(), say }
+        Self { pool, home, together: Together::new(TURNS, MOST), pressure: Pressure::none(), say }
     }
 
     /// For those whose work can wait while orders come in.
@@ -132,26 +120,14 @@ impl Placer {
             Err(refusal) => return self.replay(&scope, &key, &hash).await?.ok_or(Error::Refused(refusal)),
         };
         let asked = Asked { scope, key, hash, order, traceparent: telemetry::current_traceparent() };
-        let (answer, mut answered) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { asked, answer });
-        tokio::select! {
-            biased;
-            answer = &mut answered => return answered_with(answer),
-            turn = self.turns.clone().acquire_owned() => {
-                // On its own: a caller that goes away must not take the others' answers along.
-                drop(tokio::spawn(self.clone().batch(turn.expect("nobody closes it"))));
-            }
-        }
-        answered_with(answered.await)
+        let placer = self.clone();
+        let answer = self.together.ask(asked, move |batch| placer.batch(batch)).await;
+        // A batch that panicked drops its answers; whether it was stored is not known then.
+        answer.unwrap_or_else(|| Err(Error::CommitUnknown(Arc::new(sqlx::Error::WorkerCrashed))))
     }
 
-    /// Takes all that wait, answers them, and ends the turn.
-    async fn batch(self, turn: OwnedSemaphorePermit) {
-        let mut batch: Vec<Waiting> = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = waiting.len().min(MOST);
-            waiting.drain(..count).filter(|one| !one.answer.is_closed()).collect()
-        };
+    /// Answers a batch, and ends its turn.
+    async fn batch(self, Batch { waiting: mut batch, turn }: Batch<Asked, Result<Placed, Error>>) {
         // In one order everywhere, so that no two batches wait for each other's keys.
         batch.sort_by(|a, b| a.asked.key().cmp(&b.asked.key()));
         let mut alone = Vec::new();
@@ -175,13 +151,14 @@ impl Placer {
         let asked: Vec<&Asked> = batch.iter().map(|one| &one.asked).collect();
         match self.accept(&asked).await {
             Ok(accepted) => {
-                let one = async |Waiting { asked, answer }: Waiting| {
+                let one = async |one: Waiting| {
+                    let asked = &one.asked;
                     let placed = match accepted.get(&asked.order.id.as_uuid()) {
-                        Some(&placed_at) => Ok(Placed::New(Box::new(Stored { order: asked.order, placed_at }))),
+                        Some(&placed_at) => Ok(Placed::New(Box::new(Stored { order: asked.order.clone(), placed_at }))),
                         // No key any more: it went between the two statements, since keys are kept for a day only.
                         None => self.replay(&asked.scope, &asked.key, &asked.hash).await.and_then(|placed| placed.ok_or(Error::KeyBusy)),
                     };
-                    let _ = answer.send(placed);
+                    one.answer(placed);
                 };
                 join_all(batch.into_iter().map(one)).await;
             }
@@ -189,7 +166,7 @@ impl Placer {
                 tracing::debug!(%error, orders = batch.len(), "orders that came together are tried one by one");
                 return batch;
             }
-            Err(failed) => batch.into_iter().for_each(|one| drop(one.answer.send(Err(failed.error())))),
+            Err(failed) => batch.into_iter().for_each(|one| one.answer(Err(failed.error()))),
         }
         Vec::new()
     }
@@ -303,11 +280,6 @@ impl Failed {
             Self::Unknown(error) => Error::CommitUnknown(error.clone()),
         }
     }
-}
-
-/// A batch that panicked drops its answers; whether it was stored is not known then.
-fn answered_with(answer: Result<Result<Placed, Error>, oneshot::error::RecvError>) -> Result<Placed, Error> {
-    answer.unwrap_or_else(|_| Err(Error::CommitUnknown(Arc::new(sqlx::Error::WorkerCrashed))))
 }
 
 /// The part of a request that a repeat must share: who pays, where it goes, and what was asked for. Prices are the shop's, not the caller's.

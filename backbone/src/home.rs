@@ -135,6 +135,11 @@ impl Home {
                 settings.brokers
             );
         }
+        // Made before a secret was added: the new one is kept too.
+        let whole = serde_json::to_vec_pretty(&settings)?;
+        if whole != text.as_bytes() {
+            write_atomically(&path, 0o600, &whole)?;
+        }
         Ok(settings)
     }
 }
@@ -173,6 +178,9 @@ pub struct Secrets {
     pub roles: BTreeMap<String, String>,
     /// What the payment provider signs its webhooks with: 32 bytes in hex.
     pub psp_webhook: String,
+    /// What sessions of shoppers who sign in are derived with: 32 bytes in hex.
+    #[serde(default = "random_hex")]
+    pub session: String,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -187,6 +195,7 @@ impl Settings {
             superuser: random_hex(),
             roles: OWNERS.iter().map(|role| ((*role).to_owned(), random_hex())).collect(),
             psp_webhook: random_hex(),
+            session: random_hex(),
         };
         let kafka_clusters = ids::Region::ALL.iter().map(|region| (region.to_string(), cluster_id())).collect();
         Self { brokers, kafka_clusters, secrets }

@@ -340,6 +340,9 @@ impl Plan {
             set("BFF_US_ADDR", ports.url(Place::In(Region::Us), "bff"));
             return env;
         };
+        if part.name == "bff" {
+            set("SESSION_SECRET", secrets.session.clone());
+        }
         set("REGION", region.to_string());
         set("CHECKOUT", self.checkout.to_string());
         if let Some(password) = secrets.roles.get(&part.name) {

@@ -16,9 +16,10 @@ use axum::{
 use futures::{Stream, StreamExt as _, stream};
 use ids::{IdempotencyKey, OrderId, Sku};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
+    account::Credentials,
     checkout::Checkout,
     error::Error,
     input::{Json, Named, Query, quantity},
@@ -45,11 +46,13 @@ fn operation<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str,
 }
 
 /// Every operation of the API.
-pub(crate) fn operations() -> [Operation; 12] {
+pub(crate) fn operations() -> [Operation; 14] {
     [
         operation(Method::GET, "/api/items", items),
         operation(Method::GET, "/api/items/{sku}", item),
         operation(Method::GET, "/api/cart", cart),
+        operation(Method::POST, "/api/session", sign_in),
+        operation(Method::DELETE, "/api/session", sign_out),
         operation(Method::GET, "/api/cart/events", cart_events),
         operation(Method::PUT, "/api/cart/lines/{sku}", put_line),
         operation(Method::DELETE, "/api/cart/lines/{sku}", delete_line),
@@ -77,6 +80,16 @@ async fn item(State(app): State<App>, Named(sku): Named<Sku>) -> Result<Response
 
 async fn cart(State(app): State<App>, session: Session) -> Result<Response, Error> {
     Ok(session.with(Answer(app.shop.cart(&session.id).await?)))
+}
+
+async fn sign_in(State(app): State<App>, before: Session, Json(credentials): Json<Credentials>) -> Result<Response, Error> {
+    let (session, cart) = app.shop.sign_in(&credentials, &app.session_secret, &before).await?;
+    let signed_in = json!({ "session": session.id.as_str(), "cart": cart });
+    Ok(session.with(([(header::CACHE_CONTROL, "no-store")], Answer(signed_in))))
+}
+
+async fn sign_out() -> Response {
+    Session::end(StatusCode::NO_CONTENT)
 }
 
 /// An event `cart` for the cart now and after each change.

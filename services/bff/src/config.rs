@@ -1,6 +1,6 @@
 //! Settings of the storefront.
 
-use config::Reader;
+use config::{Reader, Secret};
 use ids::Region;
 use tonic::transport::Endpoint;
 
@@ -19,6 +19,8 @@ pub struct Config {
     pub search: Endpoint,
     /// NATS of the region.
     pub nats_url: String,
+    /// What sessions of shoppers who sign in are derived with; the same in both regions.
+    pub session_secret: Secret,
 }
 
 impl Config {
@@ -29,6 +31,7 @@ impl Config {
             inventory: reader.parsed("INVENTORY_ADDR", "http://127.0.0.1:21102"),
             order: reader.parsed("ORDER_ADDR", "http://127.0.0.1:21104"),
             search: reader.parsed("SEARCH_ADDR", "http://127.0.0.1:21105"),
+            session_secret: reader.secret("SESSION_SECRET", "32 random bytes in hexadecimal"),
             nats_url: reader.text("NATS_URL", "nats://127.0.0.1:21222"),
         }
     }

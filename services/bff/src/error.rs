@@ -26,6 +26,14 @@ pub(crate) enum Error {
     /// `X-Session` that is no session.
     #[error("X-Session: {0}")]
     Session(ids::InvalidId),
+    /// A name or a passphrase that cannot be used.
+    #[error("{field} {what}")]
+    SignIn {
+        /// Which.
+        field: &'static str,
+        /// What it must be.
+        what: &'static str,
+    },
     /// An order without a key.
     #[error("the header Idempotency-Key is required, so that a repeat does nothing twice")]
     KeyRequired,
@@ -94,6 +102,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "BFF_BODY_TOO_LARGE",
             Self::Body(_) => "BFF_INVALID_BODY",
             Self::Session(_) => "BFF_INVALID_SESSION",
+            Self::SignIn { .. } => "BFF_INVALID_SIGN_IN",
             Self::KeyRequired => "BFF_IDEMPOTENCY_KEY_REQUIRED",
             Self::Key(_) => "BFF_INVALID_IDEMPOTENCY_KEY",
             Self::Quantity => "BFF_INVALID_QUANTITY",

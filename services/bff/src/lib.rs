@@ -8,6 +8,7 @@
 //!
 //! Every error is a problem document (RFC 9457) with a reason, or a page that says the same.
 
+mod account;
 mod api;
 mod backends;
 mod checkout;

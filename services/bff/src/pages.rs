@@ -1,5 +1,6 @@
 //! The shop's pages: HTML that works with a keyboard, on a phone and without JavaScript.
 
+mod account;
 mod cart;
 mod catalog;
 mod checkout;
@@ -25,6 +26,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/items/{sku}", get(catalog::item))
         .route("/cart", get(cart::show))
         .route("/cart/lines/{sku}", post(cart::change))
+        .route("/sign-in", get(account::show).post(account::submit))
+        .route("/sign-out", post(account::leave))
         .route("/checkout", get(checkout::show).post(checkout::submit))
         .route("/orders/{id}", get(order::show))
         .route("/orders/{id}/cancel", post(order::cancel))

@@ -9,6 +9,7 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
+use config::Secret;
 use ids::Region;
 use rpc::{Failure, Kind, Process, Readiness, process::Fatal};
 use tokio::sync::OnceCell;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) shop: Shop,
     pub(crate) live: Live,
     pub(crate) pictures: Arc<Pictures>,
+    pub(crate) session_secret: Secret,
 }
 
 /// Runs the service until shutdown.
@@ -53,7 +55,8 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let live = Live::new(nats.clone(), shop.clone(), process.shutdown.clone());
     let (own, health) = grpc::own(shop.clone()).finish()?;
     let calls = grpc::router(own, &backends);
-    let app = App { region: config.region, pictures: Arc::new(Pictures::new(shop.clone())), shop, live };
+    let app =
+        App { region: config.region, pictures: Arc::new(Pictures::new(shop.clone())), shop, live, session_secret: config.session_secret };
     process.serve(router(app, calls), Some(health), readiness(&backends, nats)).await
 }
 

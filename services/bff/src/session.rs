@@ -33,6 +33,26 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether the caller is known by a session already, and not by one made for this request.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.is_new
+    }
+
+    /// A session that the browser is to go on with.
+    pub(crate) fn begun(id: SessionId) -> Self {
+        Self { id, is_new: true }
+    }
+
+    /// Lets the browser forget its session.
+    pub(crate) fn end(response: impl IntoResponse) -> Response {
+        let mut response = response.into_response();
+        let gone = HeaderValue::from_static("session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+        response.headers_mut().append(header::SET_COOKIE, gone);
+        response
+    }
+}
+
 fn find(headers: &HeaderMap) -> Result<Option<SessionId>, Error> {
     if let Some(value) = headers.get("x-session") {
         let text = value.to_str().unwrap_or_default();

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use config::Secret;
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use proto::{
-    cart::v1::{self as cart, CheckOutRequest, GetCartRequest, RemoveLineRequest, SetLineRequest},
+    cart::v1::{self as cart, AbsorbCartRequest, CheckOutRequest, GetCartRequest, RemoveLineRequest, SetLineRequest},
     inventory::v1::{BatchGetItemsRequest, GetItemRequest, ListItemsRequest},
     market::v1 as market,
     order::v1::{
@@ -24,11 +25,13 @@ use rpc::{Failure, Kind};
 use tonic::{Response, Status};
 
 use crate::{
+    account::{Credentials, is_signed_in},
     backends::{self, Backends, call},
     checkout::Checkout,
     error::Error,
     live::Basket,
     metrics,
+    session::Session,
     view::{self, Cart, CartLine, Item, Items, Order},
 };
 
@@ -158,6 +161,25 @@ impl Shop {
         });
         let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
         self.priced(cart).await
+    }
+
+    /// Takes what is in `from` into the cart of a shopper who has signed in. Asked again, it adds nothing more.
+    pub(crate) async fn absorb(&self, session: &SessionId, from: &SessionId) -> Result<Cart, Error> {
+        let request = AbsorbCartRequest { cart_id: session.to_string(), from_cart_id: from.to_string(), idempotency_key: String::new() };
+        let answer = call("cart", || {
+            let (mut client, request) = (self.0.cart(), request.clone());
+            async move { client.absorb_cart(request).await }
+        });
+        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        self.priced(cart).await
+    }
+
+    /// Signs in: the session of these credentials, with what was in the cart of `before`, unless that is a shopper's own.
+    pub(crate) async fn sign_in(&self, credentials: &Credentials, secret: &Secret, before: &Session) -> Result<(Session, Cart), Error> {
+        let id = credentials.session(secret)?;
+        let cart =
+            if before.is_known() && !is_signed_in(&before.id) { self.absorb(&id, &before.id).await? } else { self.cart(&id).await? };
+        Ok((Session::begun(id), cart))
     }
 
     /// Takes an item out of the cart; one that is not in it is no error.

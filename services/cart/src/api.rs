@@ -2,8 +2,8 @@
 
 use ids::{SessionId, Sku};
 use proto::cart::v1::{
-    self as wire, CheckOutRequest, CheckOutResponse, GetCartRequest, GetCartResponse, RemoveLineRequest, RemoveLineResponse,
-    SetLineRequest, SetLineResponse, cart_service_server::CartService,
+    self as wire, AbsorbCartRequest, AbsorbCartResponse, CheckOutRequest, CheckOutResponse, GetCartRequest, GetCartResponse,
+    RemoveLineRequest, RemoveLineResponse, SetLineRequest, SetLineResponse, cart_service_server::CartService,
 };
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
@@ -45,6 +45,15 @@ impl CartService for Api {
         let command = Command::RemoveLine { sku: decode_sku(&request.sku)? };
         let cart = self.apply(&request.cart_id, command, keyed).await?;
         Ok(Response::new(RemoveLineResponse { cart: Some(cart) }))
+    }
+
+    async fn absorb_cart(&self, request: Request<AbsorbCartRequest>) -> Result<Response<AbsorbCartResponse>, Status> {
+        let request = request.into_inner();
+        let keyed = keyed("absorb", &request.idempotency_key, AbsorbCartRequest { idempotency_key: String::new(), ..request.clone() })?;
+        // Not locked: what is put into it later can be taken in later.
+        let from = self.carts.get(decode_id(&request.from_cart_id)?).await?;
+        let cart = self.apply(&request.cart_id, Command::Absorb { from: from.id, state: from.state }, keyed).await?;
+        Ok(Response::new(AbsorbCartResponse { cart: Some(cart) }))
     }
 
     /// Idempotent by its order, so the key of the step has nothing to add.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crdt::ReplicaId;
+use crdt::{ReplicaId, SourceId};
 use ids::{OrderId, SessionId, Sku};
+use sha2::{Digest as _, Sha256};
 
 /// Most lines of a cart. Two regions that fill one apart may together have more.
 pub const MAX_LINES: usize = 100;
@@ -63,6 +64,13 @@ pub enum Command {
         /// What.
         sku: Sku,
     },
+    /// The lines of another cart shall be in this one.
+    Absorb {
+        /// Which cart.
+        from: SessionId,
+        /// As it is there.
+        state: crdt::Cart,
+    },
     /// These units were ordered.
     CheckOut {
         /// The order that took them.
@@ -87,6 +95,13 @@ pub enum Event {
         /// What.
         sku: Sku,
     },
+    /// The lines of another cart are in this one.
+    Absorbed {
+        /// Which cart.
+        from: SessionId,
+        /// As it was there.
+        state: crdt::Cart,
+    },
     /// Units left with an order.
     CheckedOut {
         /// The order.
@@ -102,6 +117,9 @@ pub enum Refusal {
     /// Not a number of units.
     #[error("quantity must be 1 to {MAX_QUANTITY}; to take a line out, remove it")]
     Quantity,
+    /// A cart cannot take itself in.
+    #[error("from_cart_id must be another cart than cart_id")]
+    Itself,
     /// One more line is too many.
     #[error("a cart has at most {MAX_LINES} lines; take one out first")]
     Full,
@@ -119,11 +137,23 @@ pub fn decide(cart: &Cart, command: Command) -> Result<Option<Event>, Refusal> {
         Command::SetLine { sku, .. } if lines.len() >= MAX_LINES && !lines.contains_key(&sku) => Err(Refusal::Full),
         Command::SetLine { sku, quantity } => Ok(Some(Event::LineSet { sku, quantity })),
         Command::RemoveLine { sku } => Ok(lines.contains_key(&sku).then_some(Event::LineRemoved { sku })),
+        Command::Absorb { from, .. } if from == cart.id => Err(Refusal::Itself),
+        Command::Absorb { from, state } => {
+            let mut absorbing = cart.state.clone();
+            absorbing.absorb(source(&from), &state);
+            Ok((absorbing != cart.state).then_some(Event::Absorbed { from, state }))
+        }
         Command::CheckOut { order_id, lines: ordered } => {
             let left = leaving(&lines, ordered);
             Ok((!left.is_empty()).then_some(Event::CheckedOut { order_id, left }))
         }
     }
+}
+
+/// Under this id a cart's lines stand in those that took them in.
+fn source(id: &SessionId) -> SourceId {
+    let digest = Sha256::digest(id.as_str());
+    SourceId(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
 fn leaving(lines: &BTreeMap<Sku, u32>, ordered: Vec<(Sku, u32)>) -> BTreeMap<Sku, u32> {
@@ -144,6 +174,7 @@ pub fn apply(cart: &mut Cart, replica: ReplicaId, event: &Event) -> crdt::Cart {
     match event {
         Event::LineSet { sku, quantity } => cart.state.set(replica, sku.as_str(), *quantity),
         Event::LineRemoved { sku } => cart.state.remove(sku.as_str()),
+        Event::Absorbed { from, state } => cart.state.absorb(source(from), state),
         Event::CheckedOut { left, .. } => {
             let lines = cart.lines();
             let rest = |sku| lines.get(sku).copied().unwrap_or_default();

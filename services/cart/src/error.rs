@@ -41,6 +41,7 @@ impl Error {
         match self {
             Self::Malformed(_) => (Kind::Invalid, "CART_INVALID_REQUEST"),
             Self::Refused(Refusal::Quantity) => (Kind::Invalid, "CART_INVALID_QUANTITY"),
+            Self::Refused(Refusal::Itself) => (Kind::Invalid, "CART_INVALID_REQUEST"),
             Self::Refused(Refusal::Full) => (Kind::Refused, "CART_FULL"),
             Self::KeyReused => (Kind::Conflict, "CART_KEY_REUSED"),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),

@@ -19,7 +19,9 @@ pub(crate) const CHECKED_OUT: &str = "cart.checked_out";
 pub(crate) fn of(cart: &Cart, event: &Event, delta: &crdt::Cart, answer: Option<event::KeyedAnswer>) -> outbox::Event {
     let (cart_id, version, delta) = (cart.id.to_string(), cart.version, delta.encode());
     let (kind, payload) = match event {
-        Event::LineSet { .. } | Event::LineRemoved { .. } => (DELTA, event::CartDelta { cart_id, delta, version, answer }.encode_to_vec()),
+        Event::LineSet { .. } | Event::LineRemoved { .. } | Event::Absorbed { .. } => {
+            (DELTA, event::CartDelta { cart_id, delta, version, answer }.encode_to_vec())
+        }
         Event::CheckedOut { order_id, left } => {
             let order_id = order_id.to_string();
             (CHECKED_OUT, event::CartCheckedOut { cart_id, order_id, lines: lines(left), version, delta }.encode_to_vec())

@@ -14,7 +14,7 @@ pub(crate) fn describe() {
     for name in [MERGED, REPAIRED] {
         metrics::counter!(name).absolute(0);
     }
-    for change in ["line_set", "line_removed", "checked_out"] {
+    for change in ["line_set", "line_removed", "absorbed", "checked_out"] {
         metrics::counter!(CHANGES, "change" => change).absolute(0);
     }
 }
@@ -24,6 +24,7 @@ pub(crate) fn count(event: &Event) {
     let change = match event {
         Event::LineSet { .. } => "line_set",
         Event::LineRemoved { .. } => "line_removed",
+        Event::Absorbed { .. } => "absorbed",
         Event::CheckedOut { .. } => "checked_out",
     };
     metrics::counter!(CHANGES, "change" => change).increment(1);

@@ -109,7 +109,7 @@ impl Carts {
                 }
             }
         }
-        let mut cart = lock_or_make_in(&mut tx, id, matches!(command, Command::SetLine { .. })).await?;
+        let mut cart = lock_or_make_in(&mut tx, id, matches!(command, Command::SetLine { .. } | Command::Absorb { .. })).await?;
         let event = domain::decide(&cart, command)?;
         let delta = event.as_ref().map(|event| domain::apply(&mut cart, self.replica, event));
         let answer = events::cart(&cart);

@@ -5,11 +5,12 @@ use axum::{
     http::header,
     response::{IntoResponse, Redirect, Response},
 };
-use ids::Sku;
+use ids::{SessionId, Sku};
 use maud::{Markup, html};
 
 use super::Frame;
 use crate::{
+    account::is_signed_in,
     error::Error,
     input::{Form, MAX_QUANTITY, Named, typed_quantity},
     server::App,
@@ -45,7 +46,21 @@ pub(super) async fn show(State(app): State<App>, Known(session): Known) -> Resul
             }
         }
     };
+    let body = html! { (body) (who(session.as_ref())) };
     Ok(([(header::CACHE_CONTROL, "no-store")], frame.around(&body)).into_response())
+}
+
+/// Whose cart it is.
+fn who(session: Option<&SessionId>) -> Markup {
+    html! {
+        @if session.is_some_and(is_signed_in) {
+            form.account action="/sign-out" method="post" {
+                p.quiet { "You are signed in: this cart is yours on any device. " button.plain #sign-out type="submit" { "Sign out" } }
+            }
+        } @else {
+            p.quiet.account { a #sign-in-link href="/sign-in" { "Sign in" } " to have this cart on any device." }
+        }
+    }
 }
 
 fn row(line: &CartLine) -> Markup {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::eventually;
+use uuid::Uuid;
 
 use crate::{
     faults::{healed, kill},
@@ -86,5 +87,28 @@ pub(crate) async fn a_cart_goes_on_in_the_other_region_when_its_own_is_gone(mark
     us.put(&sku, 5).await?.good()?;
     healed(market).await;
     agree(&[&eu, &us], &[(&sku, 5)]).await;
+    Ok(())
+}
+
+pub(crate) async fn who_signs_in_has_one_cart_on_every_device(market: &Market) -> Result<()> {
+    let credentials = json!({ "name": format!("Ada {}", Uuid::now_v7()), "passphrase": "correct horse" });
+    let sign_in = async |device: &Shop| {
+        let signed_in = device.send(device.request(Method::POST, "/api/session").json(&credentials)).await?.good()?;
+        let session = signed_in["session"].as_str().context("a session")?.to_owned();
+        Ok::<_, anyhow::Error>(device.as_session(session))
+    };
+    let phone = market.shop().await?.in_region("eu");
+    let sku = phone.any_sku().await?;
+    phone.put(&sku, 2).await?.good()?;
+    let phone = sign_in(&phone).await?;
+    agree(&[&phone], &[(&sku, 2)]).await;
+    // The same shopper at a desk in the other region, with a cart of her own there.
+    let desk = market.shop().await?.in_region("us");
+    desk.put(&sku, 3).await?.good()?;
+    let desk = sign_in(&desk).await?;
+    agree(&[&phone, &desk], &[(&sku, 5)]).await;
+    let short = json!({ "name": "Ada", "passphrase": "short" });
+    let refused = phone.send(phone.request(Method::POST, "/api/session").json(&short)).await?;
+    ensure!(refused.status == 400, "{refused:?}");
     Ok(())
 }

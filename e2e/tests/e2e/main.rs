@@ -14,6 +14,7 @@ mod refusals;
 mod shop;
 mod shoppers;
 mod spine;
+mod stock;
 mod tools;
 mod wishes;
 
@@ -41,7 +42,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 37] = tests![
+const TESTS: [Test; 40] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -60,6 +61,9 @@ const TESTS: [Test; 37] = tests![
     wishes::a_shipped_order_is_returned_and_refunded_once,
     wishes::the_order_page_cancels_and_returns_without_a_script,
     carts::a_cart_is_the_same_in_both_regions,
+    carts::who_signs_in_has_one_cart_on_every_device,
+    stock::an_order_gets_units_that_the_other_region_has,
+    stock::an_operator_moves_units_once,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,

@@ -52,6 +52,11 @@ impl Shop {
         Self { session: uuid::Uuid::now_v7().to_string(), ..self.clone() }
     }
 
+    /// The same for the shopper with this session.
+    pub(crate) fn as_session(&self, session: String) -> Self {
+        Self { session, ..self.clone() }
+    }
+
     /// The same in one region.
     pub(crate) fn in_region(&self, region: &'static str) -> Self {
         Self { region: Some(region), ..self.newcomer() }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use config::Secret;
 use proto::{
-    cart::v1::{Cart, GetCartRequest, RemoveLineRequest, SetLineRequest, cart_service_client::CartServiceClient},
+    cart::v1::{AbsorbCartRequest, Cart, GetCartRequest, RemoveLineRequest, SetLineRequest, cart_service_client::CartServiceClient},
     market::v1::Line,
 };
 use rpc::{Client, Failure};
@@ -76,6 +76,12 @@ impl World {
     async fn remove(&self, cart_id: &str, sku: &str, key: &str) -> Result<Cart, Failure> {
         let request = RemoveLineRequest { cart_id: cart_id.to_owned(), sku: sku.to_owned(), idempotency_key: key.to_owned() };
         let response = self.client.clone().remove_line(request).await.map_err(Failure::from)?;
+        Ok(response.into_inner().cart.expect("an answer has a cart"))
+    }
+
+    async fn absorb(&self, cart_id: &str, from: &str, key: &str) -> Result<Cart, Failure> {
+        let request = AbsorbCartRequest { cart_id: cart_id.to_owned(), from_cart_id: from.to_owned(), idempotency_key: key.to_owned() };
+        let response = self.client.clone().absorb_cart(request).await.map_err(Failure::from)?;
         Ok(response.into_inner().cart.expect("an answer has a cart"))
     }
 

@@ -197,3 +197,28 @@ async fn changes_that_were_lost_on_the_way_are_taken_over() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(us.get("s1").await.version, version, "nothing is taken over twice");
 }
+
+#[tokio::test]
+async fn a_cart_that_is_taken_in_counts_once_in_whichever_region_and_how_often() {
+    let regions = Regions::new().await;
+    let Regions { eu, us, .. } = &regions;
+    eu.set("ada", "MUG-1", 1, "").await.unwrap();
+    eu.set("anonymous", "MUG-1", 2, "").await.unwrap();
+    eu.set("anonymous", "POT-7", 1, "").await.unwrap();
+    regions.agree("anonymous", &[("MUG-1", 2), ("POT-7", 1)]).await;
+    // Signing in is repeated, and both regions do it, before either has heard of the other.
+    let (here, there) = tokio::join!(eu.absorb("ada", "anonymous", "k1"), us.absorb("ada", "anonymous", ""));
+    assert_eq!(lines(&here.unwrap())["POT-7"], 1);
+    assert_eq!(lines(&there.unwrap())["POT-7"], 1);
+    eu.absorb("ada", "anonymous", "k1").await.unwrap();
+    us.absorb("ada", "anonymous", "k2").await.unwrap();
+    regions.agree("ada", &[("MUG-1", 3), ("POT-7", 1)]).await;
+
+    // What is taken out afterwards stays out, also when the shopper signs in again.
+    us.remove("ada", "POT-7", "").await.unwrap();
+    regions.agree("ada", &[("MUG-1", 3)]).await;
+    eu.absorb("ada", "anonymous", "").await.unwrap();
+    regions.agree("ada", &[("MUG-1", 3)]).await;
+    assert_eq!(eu.absorb("ada", "ada", "").await.unwrap_err().reason, "CART_INVALID_REQUEST");
+    assert_eq!(lines(&eu.get("anonymous").await).len(), 2, "the other cart stays as it is");
+}

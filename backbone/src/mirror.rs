@@ -19,8 +19,10 @@ use crate::engine::{
     },
 };
 
-/// A statement that asks the other region through the link gives up after this.
-const ASKS_WITHIN: &str = "20s";
+/// A subscription that cannot be made within this is a reason not to start: the link is cut, or very slow.
+const MADE_WITHIN: &str = "60s";
+/// Looking for new tables gives up after this; it takes some round trips.
+const REFRESHED_WITHIN: &str = "5s";
 /// PostgreSQL's code for a statement that took too long.
 const CANCELLED: &str = "57014";
 
@@ -81,7 +83,7 @@ async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection
 
 /// A link that is cut does not keep the market from starting: tables that are new are then taken in at the next start.
 async fn refresh(to: &mut PgConnection, name: &str) -> Result<()> {
-    match ask(to, format!("ALTER SUBSCRIPTION \"{name}\" REFRESH PUBLICATION")).await {
+    match ask(to, REFRESHED_WITHIN, format!("ALTER SUBSCRIPTION \"{name}\" REFRESH PUBLICATION")).await {
         Err(error) if is_cancelled(&error) => {
             tracing::warn!(subscription = name, "the other region does not answer, so tables that are new there are not looked for");
             Ok(())
@@ -91,8 +93,8 @@ async fn refresh(to: &mut PgConnection, name: &str) -> Result<()> {
 }
 
 /// Runs a statement that speaks to the publisher, which the link may keep from answering.
-async fn ask(to: &mut PgConnection, statement: String) -> Result<()> {
-    run(to, format!("SET statement_timeout = '{ASKS_WITHIN}'")).await?;
+async fn ask(to: &mut PgConnection, within: &str, statement: String) -> Result<()> {
+    run(to, format!("SET statement_timeout = '{within}'")).await?;
     let outcome = run(to, statement).await;
     run(to, "RESET statement_timeout".to_owned()).await?;
     outcome
@@ -111,6 +113,7 @@ async fn create(from: &mut PgConnection, to: &mut PgConnection, publication: &st
     }
     ask(
         to,
+        MADE_WITHIN,
         format!(
             "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{address}' PUBLICATION \"{publication}\" \
              WITH (enabled = false, origin = none, copy_data = false, synchronous_commit = local, failover = false)"

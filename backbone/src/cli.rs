@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     fetch::Installed,
     home::Home,
-    logs,
+    link, logs,
     output::{line, problem},
     payments,
     plan::{MAX_SHIFT, Plan, Ports},
@@ -57,6 +57,7 @@ enum Command {
     /// Start everything.
     #[command(after_help = "Examples:\n  backbone up                          # until Ctrl-C\n  backbone up --detach\n  \
                             backbone up --detach --brokers 3     # three Kafka brokers in each region\n  \
+                            backbone up --link-latency 150ms     # regions far apart, there and back\n  \
                             BACKBONE_PORT_SHIFT=100 backbone up  # every port 100 higher")]
     Up {
         /// Leave it running in the background; return when everything is ready.
@@ -138,6 +139,18 @@ enum Command {
     Psp {
         #[command(subcommand)]
         action: psp::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show and set what lies between the regions: latency, jitter, loss, bandwidth, partitions, each way apart.
+    #[command(after_help = "Examples:\n  backbone link list\n  backbone link set eu us --latency 150ms --loss 1%\n  \
+                            backbone link set eu us --partition\n  backbone link set eu us --heal\n  backbone link reset")]
+    Link {
+        #[command(subcommand)]
+        action: link::Action,
         /// Print JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -262,6 +275,15 @@ struct Start {
     /// How orders come to their end: saga, or, to compare with it, two-phase or choreography.
     #[arg(long, default_value_t = Checkout::Saga)]
     checkout: Checkout,
+    /// How far apart the regions are, there and back, where `backbone link set` says nothing else.
+    #[arg(long, env = "BACKBONE_LINK_LATENCY", value_name = "TIME", default_value = "40ms", value_parser = round_trip)]
+    link_latency: Duration,
+}
+
+fn round_trip(text: &str) -> Result<Duration, String> {
+    let latency = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let most = 2 * ::link::MAX_LATENCY;
+    if latency <= most { Ok(latency) } else { Err(format!("{} at most", humantime::format_duration(most))) }
 }
 
 fn brokers(text: &str) -> Result<u16, String> {
@@ -292,6 +314,7 @@ impl Start {
             brokers: self.brokers,
             engines_only: self.engines_only,
             checkout: self.checkout,
+            link_latency: self.link_latency,
         })
     }
 }
@@ -336,6 +359,7 @@ async fn run(command: Command) -> Result<Exit> {
             verify::run(&Home::at(&place.home)?, &verify::Options { wait, journal, since, json }).await
         }
         Command::Psp { action, json, place } => psp::run(&Home::at(&place.home)?, action, json).await,
+        Command::Link { action, json, place } => link::run(&Home::at(&place.home)?, action, json).await,
         Command::Payments { action, json, place } => payments::run(&Home::at(&place.home)?, &action, json).await,
         Command::Stock { action, json, place } => stock::run(&Home::at(&place.home)?, action, json).await,
         Command::Spine { action, json, place } => spine::run(&Home::at(&place.home)?, action, json).await,
@@ -363,8 +387,21 @@ pub fn definition() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_command_line_is_well_formed() {
-        super::definition().debug_assert();
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn regions_are_as_far_apart_as_the_plan_says_unless_told_otherwise() {
+        let latency = |arguments: &[&str]| match Cli::try_parse_from(arguments).unwrap().command {
+            Command::Up { start, .. } => start.link_latency,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(latency(&["backbone", "up"]), crate::plan::LINK_LATENCY);
+        assert_eq!(latency(&["backbone", "up", "--link-latency", "1s500ms"]), Duration::from_millis(1500));
+        assert!(Cli::try_parse_from(["backbone", "up", "--link-latency", "3m"]).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
 //! | [`home`], [`state`], [`process`], [`sources`] | files, the state others read, `/proc`, where the engines are |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`payments`], [`stock`], [`spine`], [`bench`] | the commands |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`link`], [`payments`], [`stock`], [`spine`], [`bench`] | the commands |
 
 pub mod bench;
 pub mod catalog;
@@ -20,6 +20,7 @@ pub mod exit;
 pub mod fetch;
 pub mod home;
 pub mod jobs;
+pub mod link;
 pub mod logs;
 pub mod mirror;
 pub mod output;

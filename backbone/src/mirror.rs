@@ -3,6 +3,7 @@
 //! A service's migrations make a publication named `<something>_mirror`; here the other region gets the subscription
 //! `<something>_mirror_from_<region>`. `origin = none` keeps a row from travelling back. `synchronous_commit = local` makes an applied
 //! commit flush at once: at the default (off) a commit that waits for this region would wait for the WAL writer, 200 ms.
+//! A subscription reaches its publisher through the link between the regions.
 
 mod fill;
 
@@ -17,6 +18,13 @@ use crate::engine::{
         databases::{MARKET, exists, run},
     },
 };
+
+/// A subscription that cannot be made within this is a reason not to start: the link is cut, or very slow.
+const MADE_WITHIN: &str = "60s";
+/// Looking for new tables gives up after this; it takes some round trips.
+const REFRESHED_WITHIN: &str = "5s";
+/// PostgreSQL's code for a statement that took too long.
+const CANCELLED: &str = "57014";
 
 /// Makes missing subscriptions in both regions and tells existing ones where the other region is now.
 ///
@@ -43,7 +51,7 @@ async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection
             .with_context(|| format!("list {publisher}'s publications"))?;
     let address = format!(
         "host=127.0.0.1 port={} dbname={MARKET} user=postgres password={}",
-        context.plan.ports.postgres(publisher),
+        context.plan.ports.across(publisher.peer(), "postgres"),
         context.settings.secrets.superuser
     );
     for publication in publications {
@@ -60,7 +68,7 @@ async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection
         }
         if enabled == Some(true) {
             // Takes in tables that a later migration added.
-            run(to, format!("ALTER SUBSCRIPTION \"{name}\" REFRESH PUBLICATION")).await?;
+            refresh(to, &name).await?;
         } else {
             // New, or made by an `up` that was killed before it came here.
             let rows = fill::missing_rows(from, to, &publication).await?;
@@ -73,14 +81,39 @@ async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection
     Ok(())
 }
 
+/// A link that is cut does not keep the market from starting: tables that are new are then taken in at the next start.
+async fn refresh(to: &mut PgConnection, name: &str) -> Result<()> {
+    match ask(to, REFRESHED_WITHIN, format!("ALTER SUBSCRIPTION \"{name}\" REFRESH PUBLICATION")).await {
+        Err(error) if is_cancelled(&error) => {
+            tracing::warn!(subscription = name, "the other region does not answer, so tables that are new there are not looked for");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Runs a statement that speaks to the publisher, which the link may keep from answering.
+async fn ask(to: &mut PgConnection, within: &str, statement: String) -> Result<()> {
+    run(to, format!("SET statement_timeout = '{within}'")).await?;
+    let outcome = run(to, statement).await;
+    run(to, "RESET statement_timeout".to_owned()).await?;
+    outcome
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == CANCELLED);
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(code)
+}
+
 /// Makes a subscription that does not run yet. Its slot keeps all that is written from now on.
 async fn create(from: &mut PgConnection, to: &mut PgConnection, publication: &str, name: &str, address: &str) -> Result<()> {
     // A slot of that name without its subscription is what an `up` that was killed here leaves behind.
     if exists(from, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND NOT active", name).await? {
         run(from, format!("SELECT pg_drop_replication_slot('{name}')")).await?;
     }
-    run(
+    ask(
         to,
+        MADE_WITHIN,
         format!(
             "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{address}' PUBLICATION \"{publication}\" \
              WITH (enabled = false, origin = none, copy_data = false, synchronous_commit = local, failover = false)"

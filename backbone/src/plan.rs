@@ -3,13 +3,15 @@
 //! ```text
 //! postgres -> databases -> migrations -+-> mirror -+
 //! kafka -> topics ---------------------------------+-> services, bff -> edge -+-> shop answers
-//! temporal, nats, psp -----------------------------+-> catalog --------------+
+//! temporal, nats, psp, links ----------------------+-> catalog --------------+
 //! ```
+//! What one region says to the other goes through `links`; [`Ports::links`] is the list.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use config::Checkout;
 use ids::Region;
+use link::{Link, Table};
 
 use crate::home::Secrets;
 
@@ -101,7 +103,7 @@ impl Part {
         match (self.kind, self.name.as_str()) {
             (Kind::Service, "edge") => 4,
             (Kind::Service, "bff") => 3,
-            (Kind::Service, "psp") => 1,
+            (Kind::Service, "psp" | "links") => 1,
             (Kind::Service, _) => 2,
             _ => 0,
         }
@@ -166,6 +168,19 @@ const SERVICES: [(&str, u16); 6] = [("cart", 101), ("inventory", 102), ("payment
 /// An admin port is the service's own plus this.
 const ADMIN: u16 = 500;
 
+/// What the regions say to one another, and the offset where it is listened to.
+const ACROSS: [(&str, u16); 4] = [("postgres", POSTGRES), ("kafka", PEER), ("nats", LEAF), ("cart", 101)];
+const POSTGRES: u16 = 432;
+/// Where the first broker listens for the other region; the others come after it.
+const PEER: u16 = 192;
+const LEAF: u16 = 223;
+
+/// A link listens in the range of the region that dials, at the offset where it leads plus this.
+const LINK: u16 = 300;
+
+/// Between the regions, there and back, when nothing else is said.
+pub const LINK_LATENCY: Duration = Duration::from_millis(40);
+
 impl Ports {
     fn regional(self, region: Region, offset: u16) -> u16 {
         let base = match region {
@@ -178,7 +193,7 @@ impl Ports {
     /// Where PostgreSQL listens.
     #[must_use]
     pub fn postgres(self, region: Region) -> u16 {
-        self.regional(region, 432)
+        self.regional(region, POSTGRES)
     }
 
     /// Where a broker listens: client port, controller port.
@@ -186,6 +201,47 @@ impl Ports {
     pub fn kafka(self, region: Region, node: u16) -> (u16, u16) {
         let first = self.regional(region, 92 + 2 * (node - 1));
         (first, first + 1)
+    }
+
+    /// Where a broker listens for the other region, and what it tells it: the link that leads there.
+    #[must_use]
+    pub fn kafka_peer(self, region: Region, node: u16) -> (u16, u16) {
+        let offset = PEER + node - 1;
+        (self.regional(region, offset), self.regional(region.peer(), offset + LINK))
+    }
+
+    /// Where a region dials to reach the other's `protocol`: its end of the link.
+    ///
+    /// # Panics
+    /// When nothing across is called that.
+    #[must_use]
+    pub fn across(self, from: Region, protocol: &str) -> u16 {
+        let (_, offset) = ACROSS.iter().find(|(known, _)| *known == protocol).expect("it is in the table");
+        self.regional(from, offset + LINK)
+    }
+
+    /// Every link.
+    #[must_use]
+    pub fn links(self, brokers: u16) -> Table {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut links = Vec::new();
+        for from in Region::ALL {
+            for (protocol, offset) in ACROSS {
+                let count = match protocol {
+                    "kafka" => brokers,
+                    "nats" => u16::from(dials_leaf(from)),
+                    _ => 1,
+                };
+                links.extend((offset..offset + count).map(|offset| Link {
+                    from: from.into(),
+                    to: from.peer().into(),
+                    protocol: protocol.to_owned(),
+                    listen: at(self.regional(from, offset + LINK)),
+                    target: at(self.regional(from.peer(), offset)),
+                }));
+            }
+        }
+        Table(links)
     }
 
     /// Where Temporal listens: gRPC, web pages.
@@ -197,7 +253,7 @@ impl Ports {
     /// Where NATS listens: clients, leaf nodes.
     #[must_use]
     pub fn nats(self, region: Region) -> (u16, u16) {
-        (self.regional(region, 222), self.regional(region, 223))
+        (self.regional(region, 222), self.regional(region, LEAF))
     }
 
     /// Where a service listens.
@@ -209,11 +265,12 @@ impl Ports {
         match (place, name) {
             (Place::Global, "edge") => self.edge.unwrap_or(8_080 + self.shift),
             (Place::Global, "psp") => 20_110 + self.shift,
+            (Place::Global, "links") => 20_120 + self.shift,
             (Place::In(region), _) => {
                 let (_, offset) = SERVICES.iter().find(|(known, _)| *known == name).expect("the service is in the table");
                 self.regional(region, *offset)
             }
-            (Place::Global, _) => unreachable!("edge and psp are the only global services"),
+            (Place::Global, _) => unreachable!("edge, psp and links are the only global services"),
         }
     }
 
@@ -221,6 +278,12 @@ impl Ports {
     #[must_use]
     pub fn bootstrap(self, region: Region, brokers: u16) -> String {
         (1..=brokers).map(|node| format!("127.0.0.1:{}", self.kafka(region, node).0)).collect::<Vec<_>>().join(",")
+    }
+
+    /// A region's brokers, as clients in the other region want them.
+    #[must_use]
+    pub fn peer_bootstrap(self, region: Region, brokers: u16) -> String {
+        (1..=brokers).map(|node| format!("127.0.0.1:{}", self.kafka_peer(region, node).1)).collect::<Vec<_>>().join(",")
     }
 
     /// A service's base address.
@@ -239,6 +302,8 @@ pub struct Plan {
     pub brokers: u16,
     /// How orders come to their end.
     pub checkout: Checkout,
+    /// Between the regions, there and back.
+    pub link_latency: Duration,
     /// Every step; a step comes after those that it needs.
     pub steps: Vec<Step>,
 }
@@ -247,7 +312,7 @@ impl Plan {
     /// Everything, or with `engines_only` just the engines, their databases and topics.
     #[must_use]
     pub fn new(ports: Ports, brokers: u16, engines_only: bool) -> Self {
-        let mut plan = Self { ports, brokers, checkout: Checkout::Saga, steps: Vec::new() };
+        let mut plan = Self { ports, brokers, checkout: Checkout::Saga, link_latency: LINK_LATENCY, steps: Vec::new() };
         for region in Region::ALL {
             plan.engines(region);
         }
@@ -261,6 +326,12 @@ impl Plan {
     #[must_use]
     pub fn checked_out_by(self, checkout: Checkout) -> Self {
         Self { checkout, ..self }
+    }
+
+    /// The same with regions that are so far apart, there and back.
+    #[must_use]
+    pub fn linked_within(self, link_latency: Duration) -> Self {
+        Self { link_latency, ..self }
     }
 
     /// The parts among the steps.
@@ -287,13 +358,13 @@ impl Plan {
         self.run(place, "postgres", Kind::Postgres, &[("sql", self.ports.postgres(region))], &[]);
         for node in 1..=self.brokers {
             let (clients, controller) = self.ports.kafka(region, node);
-            let ports = [("kafka", clients), ("controller", controller)];
+            let ports = [("kafka", clients), ("controller", controller), ("peer", self.ports.kafka_peer(region, node).0)];
             self.run(place, &kafka_name(node), Kind::Kafka(node), &ports, &[]);
         }
         let (grpc, ui) = self.ports.temporal(region);
         self.run(place, "temporal", Kind::Temporal, &[("grpc", grpc), ("ui", ui)], &[]);
         let (clients, leaf) = self.ports.nats(region);
-        self.run(place, "nats", Kind::Nats, &[("nats", clients), ("leaf", leaf)][..leaf_listens(region)], &[]);
+        self.run(place, "nats", Kind::Nats, &[("nats", clients), ("leaf", leaf)][..if dials_leaf(region) { 1 } else { 2 }], &[]);
         self.job(&at("databases"), Job::Databases(region), &[at("postgres")]);
         let brokers: Vec<_> = (1..=self.brokers).map(|node| at(&kafka_name(node))).collect();
         self.job(&at("topics"), Job::Topics(region), &brokers);
@@ -303,7 +374,9 @@ impl Plan {
         for region in Region::ALL {
             self.job(&format!("{region}/migrations"), Job::Migrations(region), &[format!("{region}/databases")]);
         }
-        self.job("mirror", Job::Mirror, &Region::ALL.map(|region| format!("{region}/migrations")));
+        self.links();
+        let needs = Region::ALL.map(|region| format!("{region}/migrations")).into_iter().chain(["global/links".to_owned()]);
+        self.job("mirror", Job::Mirror, &needs.collect::<Vec<_>>());
         self.service(Place::Global, "psp", &[]);
         for region in Region::ALL {
             let mut needs = vec!["mirror".to_owned(), "global/psp".to_owned()];
@@ -316,6 +389,13 @@ impl Plan {
         self.service(Place::Global, "edge", &Region::ALL.map(|region| format!("{region}/bff")));
         let everything: Vec<_> = self.steps.iter().map(|step| step.id.clone()).collect();
         self.job("shop", Job::Shop, &everything);
+    }
+
+    fn links(&mut self) {
+        let port = self.ports.service(Place::Global, "links");
+        let mut ports = vec![("http", port), ("admin", port + ADMIN)];
+        ports.extend(self.ports.links(self.brokers).0.iter().map(|link| ("link", link.listen.port())));
+        self.run(Place::Global, "links", Kind::Service, &ports, &[]);
     }
 
     fn service(&mut self, place: Place, name: &str, needs: &[String]) {
@@ -338,6 +418,10 @@ impl Plan {
         let Place::In(region) = part.place else {
             set("BFF_EU_ADDR", ports.url(Place::In(Region::Eu), "bff"));
             set("BFF_US_ADDR", ports.url(Place::In(Region::Us), "bff"));
+            if part.name == "links" {
+                set("LINKS", ports.links(self.brokers).to_string());
+                set("LINK_LATENCY", humantime::format_duration(self.link_latency).to_string());
+            }
             return env;
         };
         if part.name == "bff" {
@@ -350,14 +434,14 @@ impl Plan {
             set("DATABASE_URL", format!("postgres://{name}:{password}@127.0.0.1:{}/market", ports.postgres(region)));
         }
         set("KAFKA_BOOTSTRAP_SERVERS", ports.bootstrap(region, self.brokers));
-        set("PEER_KAFKA_BOOTSTRAP_SERVERS", ports.bootstrap(region.peer(), self.brokers));
+        set("PEER_KAFKA_BOOTSTRAP_SERVERS", ports.peer_bootstrap(region.peer(), self.brokers));
         set("TEMPORAL_ADDRESS", format!("127.0.0.1:{}", ports.temporal(region).0));
         set("TEMPORAL_NAMESPACE", "default".to_owned());
         set("NATS_URL", format!("nats://127.0.0.1:{}", ports.nats(region).0));
         for name in ["cart", "inventory", "payment", "order", "search"] {
             set(&format!("{}_ADDR", name.to_uppercase()), ports.url(Place::In(region), name));
         }
-        set("PEER_CART_ADDR", ports.url(Place::In(region.peer()), "cart"));
+        set("PEER_CART_ADDR", format!("http://127.0.0.1:{}", ports.across(region, "cart")));
         set("PSP_ADDR", ports.url(Place::Global, "psp"));
         env
     }
@@ -368,9 +452,9 @@ fn kafka_name(node: u16) -> String {
     if node == 1 { "kafka".to_owned() } else { format!("kafka-{node}") }
 }
 
-/// The us server dials the eu one, so only eu listens for leaf nodes: how many of the two ports are open.
-fn leaf_listens(region: Region) -> usize {
-    if region == Region::Eu { 2 } else { 1 }
+/// The us server dials the eu one, so only eu listens for leaf nodes.
+fn dials_leaf(region: Region) -> bool {
+    region == Region::Us
 }
 
 #[cfg(test)]
@@ -400,6 +484,37 @@ mod tests {
             assert_eq!(before + MAX_SHIFT, after);
             assert!(after < 32_768);
         }
+    }
+
+    #[test]
+    fn a_link_leads_to_a_port_that_a_part_of_the_other_region_listens_on() {
+        for brokers in [1, 3] {
+            let plan = Plan::new(Ports { shift: 100, edge: None }, brokers, false);
+            let table = plan.ports.links(brokers);
+            assert_eq!(table.to_string().parse(), Ok(table.clone()), "the links read what they are given");
+            assert_eq!(table.0.len(), 5 + 2 * usize::from(brokers));
+            for link in &table.0 {
+                let listens = |part: &&Part| part.ports.iter().any(|port| port.number == link.target.port());
+                let part = plan.parts().find(listens).unwrap_or_else(|| panic!("{link}"));
+                assert_eq!(part.place.as_str(), link.to.as_str(), "{link}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_dials_the_other_through_its_end_of_the_link() {
+        let plan = Plan::new(Ports::default(), 3, false).linked_within(Duration::ZERO);
+        let settings = |id: &str| {
+            let part = plan.parts().find(|part| part.id() == id).unwrap();
+            plan.environment(part, &Secrets::default(), "/data")
+        };
+        let cart = settings("us/cart");
+        assert_eq!(cart["PEER_KAFKA_BOOTSTRAP_SERVERS"], "127.0.0.1:22492,127.0.0.1:22493,127.0.0.1:22494");
+        assert_eq!(cart["PEER_CART_ADDR"], "http://127.0.0.1:22401");
+        let links = settings("global/links");
+        assert!(links["LINKS"].contains("us/eu/kafka=127.0.0.1:22492>127.0.0.1:21192"), "{}", links["LINKS"]);
+        assert!(links["LINKS"].contains("eu/us/postgres=127.0.0.1:21732>127.0.0.1:22432"), "{}", links["LINKS"]);
+        assert_eq!(links["LINK_LATENCY"], "0s");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Options {
     pub engines_only: bool,
     /// How orders come to their end.
     pub checkout: Checkout,
+    /// Between the regions, there and back, when nothing else was set.
+    pub link_latency: Duration,
 }
 
 /// Why nothing was started, each with what to do.
@@ -95,6 +97,7 @@ pub async fn prepare(options: &Options) -> Result<Result<Prepared, Refused>> {
         return Ok(Err(Refused::Running(pid)));
     };
     let plan = Plan::new(options.ports, options.brokers, options.engines_only).checked_out_by(options.checkout);
+    let plan = plan.linked_within(options.link_latency);
     let installed = Installed::new(&options.cache)?;
     if !installed.missing().is_empty() {
         fetch(&installed, false).await?;
@@ -266,6 +269,7 @@ fn spawn_supervisor(options: &Options, home: &Home) -> Result<Child> {
         command.arg("--engines-only");
     }
     command.args(["--checkout", options.checkout.as_str()]);
+    command.args(["--link-latency", &humantime::format_duration(options.link_latency).to_string()]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
     command.spawn().context("start the supervisor")
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! L0 pure       ids money crdt promises                           no tokio, sqlx, tonic, clock, randomness
 //! L1 contract   proto
-//! L2 mechanism  config telemetry rpc store cdc spine temporal lease  each may use those to its left
+//! L2 mechanism  config telemetry rpc store cdc spine temporal lease link  each may use those to its left
 //! L3 services   services/* engines/*                              never one another
 //! L4 tools      backbone testkit sim e2e xtask                    each may use those to its left
 //! ```
@@ -50,6 +50,7 @@ const LAYERS: [Layer; 5] = [
             "crates/spine",
             "crates/temporal",
             "crates/lease",
+            "crates/link",
         ],
         peers: Peers::Left,
     },

@@ -13,7 +13,7 @@ use crate::{
     tree::Tree,
 };
 
-const PREFIXES: [&str; 8] = ["BFF_", "CART_", "INVENTORY_", "PAYMENT_", "ORDER_", "SEARCH_", "EDGE_", "PSP_"];
+const PREFIXES: [&str; 9] = ["BFF_", "CART_", "INVENTORY_", "PAYMENT_", "ORDER_", "SEARCH_", "EDGE_", "PSP_", "LINKS_"];
 
 /// Reasons that any service may give.
 const GENERIC: [&str; 3] = ["DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];

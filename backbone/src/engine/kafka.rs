@@ -56,6 +56,7 @@ fn properties(context: &Context, part: &Part, node: u16) -> String {
     let Place::In(region) = part.place else { unreachable!("each broker is in a region") };
     let plan = &context.plan;
     let (clients, controller) = plan.ports.kafka(region, node);
+    let (peer, link) = plan.ports.kafka_peer(region, node);
     let voters: Vec<_> = (1..=plan.brokers).map(|id| format!("{id}@127.0.0.1:{}", plan.ports.kafka(region, id).1)).collect();
     let (copies, in_sync) = if plan.brokers >= 3 { (3, 2) } else { (1, 1) };
     format!(
@@ -63,9 +64,10 @@ fn properties(context: &Context, part: &Part, node: u16) -> String {
 node.id={node}
 controller.quorum.voters={}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{clients}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{clients},PEER://127.0.0.1:{peer},CONTROLLER://127.0.0.1:{controller}
+# Clients of the other region come through the link, and are told its port.
+advertised.listeners=PLAINTEXT://127.0.0.1:{clients},PEER://127.0.0.1:{link}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PEER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 broker.rack={region}
 log.dirs={}

@@ -65,7 +65,7 @@ impl IntoResponse for Problem {
 
 /// `INVENTORY_UNKNOWN_SKU` is "Unknown SKU", `ORDER_EMPTY` is "Order empty": a service's name is left out where it says nothing.
 fn title(reason: &str) -> String {
-    let names = ["BFF_", "EDGE_", "INVENTORY_", "PSP_"];
+    let names = ["BFF_", "EDGE_", "INVENTORY_", "LINKS_", "PSP_"];
     let words = names.into_iter().find_map(|name| reason.strip_prefix(name)).unwrap_or(reason);
     let words = words.to_lowercase().replace('_', " ").replace("sku", "SKU").replace("psp", "PSP");
     let mut letters = words.chars();

@@ -19,7 +19,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
 impl Shop {
     /// The cart's lines: SKU and quantity.
-    async fn lines(&self) -> Result<Vec<(String, u64)>> {
+    pub(crate) async fn lines(&self) -> Result<Vec<(String, u64)>> {
         let cart = self.get("/api/cart").await?.good()?;
         let line = |line: &Value| Some((line["sku"].as_str()?.to_owned(), line["quantity"].as_u64()?));
         cart["lines"].as_array().context("a cart has lines")?.iter().map(|one| line(one).context("a line")).collect()
@@ -31,7 +31,7 @@ impl Shop {
 }
 
 /// Waits until all of `doors` show these lines.
-async fn agree(doors: &[&Shop], expected: &[(&String, u64)]) {
+pub(crate) async fn agree(doors: &[&Shop], expected: &[(&String, u64)]) {
     let expected: Vec<_> = expected.iter().map(|(sku, quantity)| ((*sku).clone(), *quantity)).collect();
     let look = async || {
         for door in doors {

@@ -7,8 +7,8 @@ use reqwest::Client;
 
 use crate::market::{Market, print};
 
-/// Two regions of four engines and six services, and two services outside.
-const PROCESSES: usize = 22;
+/// Two regions of four engines and six services, two services outside, and the links.
+const PROCESSES: usize = 23;
 /// What two regions may take in all.
 const MEMORY: u64 = 3_000_000_000;
 

@@ -7,6 +7,7 @@ mod cli;
 mod collector;
 mod crash;
 mod faults;
+mod links;
 mod market;
 mod orders;
 mod promises;
@@ -42,7 +43,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 40] = tests![
+const TESTS: [Test; 45] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -71,6 +72,11 @@ const TESTS: [Test; 40] = tests![
     browser::two_browsers_one_in_each_region_see_each_others_carts,
     browser::a_shopper_buys_and_sees_the_order_shipped_without_a_reload,
     browser::a_shopper_with_a_phone_and_a_keyboard_can_buy,
+    links::what_cannot_be_set_is_refused_with_a_reason,
+    links::a_change_takes_at_least_the_latency,
+    links::a_partition_lets_nothing_through_and_after_it_both_regions_agree,
+    links::a_one_way_partition_stops_one_direction_only,
+    links::links_that_are_killed_come_back_as_they_were_set,
     spine::topics_lag_and_events_can_be_seen,
     spine::a_consumer_that_is_told_to_read_again_applies_nothing_twice,
     spine::every_event_comes_again_with_the_keys_in_reverse_and_nothing_changes,

@@ -13,6 +13,7 @@ use futures::future::join_all;
 use ids::{OrderId, Sku};
 use sqlx::{PgConnection, PgPool};
 use store::{Batch, Together, outbox};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
@@ -37,6 +38,7 @@ struct Asked {
     lines: Lines,
     may_wait: bool,
     traceparent: Option<String>,
+    span: Span,
 }
 
 type Answer = Result<Tried, Error>;
@@ -64,7 +66,7 @@ impl Reserver {
 
     /// As [`reservations::try_to_reserve`].
     pub(crate) async fn try_to_reserve(&self, id: OrderId, lines: Lines, may_wait: bool) -> Answer {
-        let asked = Asked { id, lines, may_wait, traceparent: telemetry::current_traceparent() };
+        let asked = Asked { id, lines, may_wait, traceparent: telemetry::current_traceparent(), span: Span::current() };
         let reserver = self.clone();
         let answer = self.together.ask(asked, move |batch| reserver.batch(batch)).await;
         // A repeat of the call finds out what became of it.
@@ -103,8 +105,8 @@ impl Reserver {
         }
         drop(turn);
         let alone = alone.into_iter().map(|one| async {
-            let Asked { id, lines, may_wait, .. } = &one.asked;
-            let answer = reservations::try_to_reserve(&self.pool, *id, lines.clone(), *may_wait).await;
+            let Asked { id, lines, may_wait, span, .. } = &one.asked;
+            let answer = reservations::try_to_reserve(&self.pool, *id, lines.clone(), *may_wait).instrument(span.clone()).await;
             one.answer(answer);
         });
         join_all(alone).await;

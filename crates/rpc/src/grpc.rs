@@ -16,6 +16,7 @@ use tower::Service;
 pub struct Grpc {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
+    descriptors: Vec<&'static [u8]>,
     reporter: HealthReporter,
 }
 
@@ -30,7 +31,7 @@ impl Default for Grpc {
         let (reporter, health) = health_reporter();
         let mut routes = Routes::builder();
         routes.add_service(health);
-        Self { routes, names: Vec::new(), reporter }
+        Self { routes, names: Vec::new(), descriptors: vec![proto::DESCRIPTORS], reporter }
     }
 }
 
@@ -48,28 +49,36 @@ impl Grpc {
         self
     }
 
+    /// Lets reflection tell of a contract that is not in `proto/`: a file descriptor set, encoded.
+    #[must_use]
+    pub fn described_by(mut self, descriptors: &'static [u8]) -> Self {
+        self.descriptors.push(descriptors);
+        self
+    }
+
     /// The routes, and a handle that reports health for all of them.
     ///
     /// # Errors
     /// When the descriptors cannot be read, which is a fault of the build.
     pub fn finish(mut self) -> Result<(Router, Health), tonic_reflection::server::Error> {
         // grpcurl and older clients still speak v1alpha.
-        self.routes.add_service(reflection(&self.names).build_v1()?);
-        self.routes.add_service(reflection(&self.names).build_v1alpha()?);
+        self.routes.add_service(self.reflection().build_v1()?);
+        self.routes.add_service(self.reflection().build_v1alpha()?);
         let health = Health { names: self.names, reporter: self.reporter };
         Ok((self.routes.routes().prepare().into_axum_router(), health))
     }
-}
 
-/// Lists what this process serves and nothing else of the contract.
-fn reflection(names: &[&str]) -> tonic_reflection::server::Builder<'static> {
-    let builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that grpcurl can show the details of an error.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-    let always = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
-    names.iter().copied().chain(always).fold(builder, tonic_reflection::server::Builder::with_service_name)
+    /// Lists what this process serves and nothing else of the contract.
+    fn reflection(&self) -> tonic_reflection::server::Builder<'static> {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can show the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+        let described = self.descriptors.iter();
+        let builder = described.fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
+        let always = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+        self.names.iter().copied().chain(always).fold(builder, tonic_reflection::server::Builder::with_service_name)
+    }
 }
 
 /// Reports the health of a process's gRPC services.

@@ -17,8 +17,8 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 pub use context::{continue_trace, current_traceparent, from_headers, to_headers};
 
 /// What is told when nothing else is asked for. Temporal's SDK opens a span for each event of a history, with the event in it as text: too much
-/// for what it tells.
-pub const FILTER: &str = "info,temporalio_sdk_core=warn,temporalio_sdk=warn";
+/// for what it tells; so does openraft for each vote and each snapshot.
+pub const FILTER: &str = "info,openraft=warn,temporalio_sdk_core=warn,temporalio_sdk=warn";
 
 /// Who is speaking.
 #[derive(Debug, Clone)]

@@ -50,7 +50,7 @@ impl Config {
         // One site alone, unless it is told of others; none when it joins a cluster that has added it.
         let initial = list(&reader.text("INITIAL_CLUSTER", &peer_url));
         let reads: Reads = reader.parsed("READS", "index");
-        let election_timeout = reader.duration("ELECTION_TIMEOUT", "240ms").max(Duration::from_millis(25));
+        let election_timeout = reader.duration("ELECTION_TIMEOUT", "200ms").max(Duration::from_millis(25));
         let joins: bool = reader.parsed("JOIN", "false");
         let source = Some(peer_listen.ip()).filter(|ip| !ip.is_unspecified());
         let node = node::Options {

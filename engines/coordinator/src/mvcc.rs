@@ -245,7 +245,12 @@ impl Mvcc {
             None => Bytes::copy_from_slice(key),
         };
         self.changes.push_back(Touched { modified: version.modified, sub: version.sub, key: own.clone() });
-        self.keys.entry(own.clone()).or_default().0.push(version);
+        let history = &mut self.keys.entry(own.clone()).or_default().0;
+        if history.len() == history.capacity() {
+            // Most keys have few versions, and the usual first step is to room for four.
+            history.reserve_exact(history.len().div_ceil(2).max(1));
+        }
+        history.push(version);
         step.sub += 1;
         own
     }

@@ -139,7 +139,9 @@ impl<D: Disk> Writer<D> {
                 idle = items;
                 continue;
             }
+            // Somebody may only want to know that all before is durable, which it is.
             if broken.is_none()
+                && !items.is_empty()
                 && let Err(error) = self.commit(items)
             {
                 tracing::error!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "the log cannot be written");

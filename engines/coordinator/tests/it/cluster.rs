@@ -1,7 +1,7 @@
 //! Three sites as processes on ephemeral ports, and what can be done to them.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -15,6 +15,8 @@ use coordinator::wire::etcdserverpb::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::transport::{Channel, Endpoint};
+
+use crate::links::{self, Links};
 
 /// Whose processes these are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,9 @@ impl Make {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) client: SocketAddr,
-    pub(crate) peer: SocketAddr,
+    peer: SocketAddr,
+    /// Where the others call it.
+    pub(crate) peer_url: String,
     admin: SocketAddr,
     pub(crate) data: PathBuf,
     child: Option<Child>,
@@ -48,18 +52,26 @@ pub(crate) struct Site {
 pub(crate) struct Cluster {
     make: Make,
     pub(crate) sites: Vec<Site>,
+    pub(crate) links: Links,
     folder: PathBuf,
     extra: Vec<(&'static str, String)>,
 }
 
 fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+    free_port_at(Ipv4Addr::LOCALHOST.into())
+}
+
+fn free_port_at(address: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).expect("loopback has free ports");
     listener.local_addr().expect("a listener has an address")
 }
 
 impl Cluster {
     pub(crate) async fn start(make: Make, sites: usize, extra: &[(&'static str, &str)]) -> Result<Self> {
         let mut cluster = Self::prepared(sites, extra);
+        if make != Make::Coordinator {
+            cluster.sites.iter_mut().for_each(|site| site.peer_url = format!("http://{}", site.peer));
+        }
         cluster.make = make;
         for index in 0..cluster.sites.len() {
             cluster.spawn(index)?;
@@ -73,20 +85,25 @@ impl Cluster {
         let folder = std::env::temp_dir().join(format!("coordinator-{}-{}", std::process::id(), free_port().port()));
         let new = |index: usize| Site {
             client: free_port(),
-            peer: free_port(),
+            peer: free_port_at(links::address(index)),
+            peer_url: String::new(),
             admin: free_port(),
             data: folder.join(index.to_string()),
             child: None,
             paused: false,
         };
-        let sites = (0..sites).map(new).collect();
+        let links = Links::new(sites);
+        let mut sites: Vec<Site> = (0..sites).map(new).collect();
+        for (index, site) in sites.iter_mut().enumerate() {
+            site.peer_url = format!("http://{}", links.lay(index, site.peer));
+        }
         let extra = extra.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { make: Make::Coordinator, sites, folder, extra }
+        Self { make: Make::Coordinator, sites, links, folder, extra }
     }
 
     /// Starts a site's process, with whatever it has on disk.
     pub(crate) fn spawn(&mut self, index: usize) -> Result<()> {
-        let peers: Vec<String> = self.sites.iter().map(|site| format!("http://{}", site.peer)).collect();
+        let peers: Vec<String> = self.sites.iter().map(|site| site.peer_url.clone()).collect();
         let site = &self.sites[index];
         std::fs::create_dir_all(&site.data)?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(site.data.with_extension("log"))?;
@@ -99,6 +116,7 @@ impl Cluster {
                     .env("LISTEN_ADDR", site.client.to_string())
                     .env("ADMIN_ADDR", site.admin.to_string())
                     .env("PEER_LISTEN_ADDR", site.peer.to_string())
+                    .env("PEER_URL", &site.peer_url)
                     .env("INITIAL_CLUSTER", peers.join(","))
                     .env("DATA_DIR", &site.data)
                     .env("DRAIN_TIMEOUT", "2s")

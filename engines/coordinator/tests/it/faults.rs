@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use coordinator::wire::etcdserverpb::{
-    LeaseTimeToLiveRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, PutRequest,
+    LeaseTimeToLiveRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, PutRequest, SnapshotRequest,
 };
 
 use crate::cluster::{Cluster, Make};
@@ -156,7 +156,7 @@ async fn change_members(cluster: &mut Cluster, fourth: &mut Cluster) -> Result<(
     let leader = cluster.leader(Duration::from_secs(10)).await?;
     let mut client = cluster.client(leader);
     client.put(b"m/a", b"1").await?;
-    let peer = format!("http://{}", fourth.sites[0].peer);
+    let peer = fourth.sites[0].peer_url.clone();
     let added = client.cluster.member_add(MemberAddRequest { peer_ur_ls: vec![peer.clone()], is_learner: true }).await?.into_inner();
     let id = added.member.map_or(0, |member| member.id);
     ensure!(added.members.len() == 4 && added.members.iter().filter(|member| member.is_learner).count() == 1);
@@ -190,4 +190,52 @@ async fn sites_join_as_learners_and_leave() {
     let mut cluster = three().await;
     let mut fourth = Cluster::prepared(1, &[("JOIN", "true")]);
     change_members(&mut cluster, &mut fourth).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_answers_nothing_and_is_replaced() {
+    let cluster = three().await;
+    let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();
+    cluster.client(leader).put(b"p", b"before").await.unwrap();
+    cluster.links.isolate(leader, true);
+    let mut other = cluster.client((leader + 1) % 3);
+    let started = Instant::now();
+    while other.put(b"p", b"after").await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    println!("from the cut to the next write: {:?}", started.elapsed());
+    assert!(cluster.client(leader).get(b"p").await.is_err(), "it must not answer with what it had");
+    cluster.links.heal();
+    let started = Instant::now();
+    while cluster.client(leader).get(b"p").await.map_or(true, |read| read.kvs[0].value != "after") {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_of_all_starts_empty_sites() {
+    let mut cluster = three().await;
+    let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();
+    let mut client = cluster.client(leader);
+    client.put(b"b", b"kept").await.unwrap();
+    let mut parts = client.maintenance.snapshot(SnapshotRequest {}).await.unwrap().into_inner();
+    let mut snapshot = Vec::new();
+    while let Some(part) = parts.message().await.unwrap() {
+        snapshot.extend_from_slice(&part.blob);
+    }
+    for index in 0..3 {
+        cluster.kill(index);
+        std::fs::remove_dir_all(&cluster.sites[index].data).unwrap();
+        let folder = cluster.sites[index].data.join("snapshot");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("state.snapshot"), &snapshot).unwrap();
+    }
+    for index in 0..3 {
+        cluster.spawn(index).unwrap();
+    }
+    let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();
+    let mut client = cluster.client(leader);
+    assert_eq!(client.get(b"b").await.unwrap().kvs[0].value, "kept");
+    client.put(b"b", b"and goes on").await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Concurrent clients on three sites that are killed and paused: every register is linearizable, and every watch is complete.
+//! Concurrent clients on three sites that are killed, paused and cut off: every register is linearizable, and every watch is complete.
 //!
 //! `COORDINATOR_CHAOS=10m` makes it longer; `COORDINATOR_SEED` repeats the choice of faults and calls, though not their timing.
 
@@ -156,14 +156,22 @@ async fn torment(cluster: &mut Cluster, dice: &mut StdRng) -> Result<()> {
     let leader = cluster.leader(Duration::from_secs(10)).await?;
     let victim = if dice.random_bool(0.6) { leader } else { (leader + 1) % cluster.sites.len() };
     let pause = Duration::from_millis(dice.random_range(300..1200));
-    if dice.random_bool(0.5) {
-        cluster.kill(victim);
-        tokio::time::sleep(pause).await;
-        cluster.spawn(victim)?;
-    } else {
-        cluster.pause(victim);
-        tokio::time::sleep(pause).await;
-        cluster.resume(victim);
+    match dice.random_range(0..4) {
+        0 => {
+            cluster.kill(victim);
+            tokio::time::sleep(pause).await;
+            cluster.spawn(victim)?;
+        }
+        1 => {
+            cluster.pause(victim);
+            tokio::time::sleep(pause).await;
+            cluster.resume(victim);
+        }
+        which => {
+            cluster.links.isolate(victim, which == 2);
+            tokio::time::sleep(pause).await;
+            cluster.links.heal();
+        }
     }
     tokio::time::sleep(Duration::from_millis(dice.random_range(200..800))).await;
     Ok(())
@@ -216,7 +224,7 @@ async fn run(make: Make, reads: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn histories_under_kills_and_pauses_are_linearizable() {
+async fn histories_under_kills_pauses_and_partitions_are_linearizable() {
     run(Make::Coordinator, "index").await.unwrap();
 }
 

@@ -59,27 +59,47 @@ impl<'a, 'b> BitReader<'a, 'b> {
 
     /// Takes a number of `width` bits, 64 at most.
     pub(super) fn take(&mut self, width: u32) -> Result<u64, Malformed> {
-        while self.filled < width {
-            self.held |= u128::from(self.input.byte()?) << self.filled;
-            self.filled += 8;
-        }
+        self.fill(width)?;
         let mask = (1_u128 << width) - 1;
         let number = u64::try_from(self.held & mask).map_err(|_| Malformed::Number)?;
+        self.skip(width);
+        Ok(number)
+    }
+
+    /// Makes at least `width` bits ready.
+    fn fill(&mut self, width: u32) -> Result<(), Malformed> {
+        while self.filled < width {
+            let (bits, count) = match self.input.word() {
+                Some(word) => (u128::from(word), 64),
+                None => (u128::from(self.input.byte()?), 8),
+            };
+            self.held |= bits << self.filled;
+            self.filled += count;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, width: u32) {
         self.held >>= width;
         self.filled -= width;
-        Ok(number)
     }
 
     /// Takes a number in Elias gamma code with at most `most` bits behind its highest.
     pub(super) fn take_gamma(&mut self, most: u32) -> Result<u64, Malformed> {
         let mut tail = 0;
-        while self.take(1)? == 0 {
-            tail += 1;
+        loop {
+            self.fill(1)?;
+            let zeros = self.held.trailing_zeros().min(self.filled);
+            tail += zeros;
             if tail > most {
                 return Err(Malformed::Number);
             }
+            self.skip(zeros);
+            if self.filled > 0 {
+                self.skip(1);
+                return Ok(self.take(tail)? | 1 << tail);
+            }
         }
-        Ok(self.take(tail)? | 1 << tail)
     }
 
     /// Takes one more entry from the limits.
@@ -87,8 +107,10 @@ impl<'a, 'b> BitReader<'a, 'b> {
         self.input.entries(1).map(|_| ())
     }
 
-    /// The end: what is left of the last byte is zeros.
+    /// The end: what is left of the last byte is zeros. Whole bytes that were taken ahead are given back.
     pub(super) fn finish(self) -> Result<(), Malformed> {
-        if self.held == 0 { Ok(()) } else { Err(Malformed::Form) }
+        let rest_of_byte = self.filled % 8;
+        self.input.give_back(usize::try_from(self.filled / 8).map_err(|_| Malformed::Short)?);
+        if self.held & ((1 << rest_of_byte) - 1) == 0 { Ok(()) } else { Err(Malformed::Form) }
     }
 }

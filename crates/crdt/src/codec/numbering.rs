@@ -17,6 +17,12 @@ pub(super) struct Numbering<'a> {
     width: u32,
 }
 
+/// Takes the dots of one group after the other from bits.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    previous: Option<u64>,
+}
+
 impl<'a> Numbering<'a> {
     pub(super) fn of(context: &'a Context) -> Self {
         let mut total = 0;
@@ -29,10 +35,20 @@ impl<'a> Numbering<'a> {
         Self { runs: context.runs(), starts, total, width }
     }
 
+    /// How many dots there are.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The number of the dot with `counter` in the run with this index.
+    pub(super) fn number_in(&self, run: usize, counter: u64) -> u64 {
+        self.starts[run] + (counter - self.runs[run].first)
+    }
+
     /// The number of a dot that is in the context.
     pub(super) fn number(&self, dot: Dot) -> u64 {
         let index = self.runs.partition_point(|run| run.last_dot() < dot);
-        self.starts[index] + (dot.counter() - self.runs[index].first)
+        self.number_in(index, dot.counter())
     }
 
     /// The dot with a number.
@@ -58,20 +74,29 @@ impl<'a> Numbering<'a> {
         mut each: impl FnMut(&mut BitReader<'_, '_>, Dot) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let mut taken = Vec::new();
-        let mut previous = None;
+        let mut group = Group::default();
         loop {
-            bits.entry()?;
-            let is_last = bits.take(1)? == 0;
-            let number = bits.take(self.width)?;
-            if previous.is_some_and(|previous| number <= previous) {
-                return Err(Malformed::Order);
-            }
-            previous = Some(number);
-            let dot = self.dot(number)?;
+            let (_, dot, is_last) = self.take_next(&mut group, bits)?;
             taken.push(each(bits, dot)?);
             if is_last {
                 return Ok(taken);
             }
         }
+    }
+
+    /// Takes the next dot of a group: its number, itself, and whether it is the last.
+    pub(super) fn take_next(&self, group: &mut Group, bits: &mut BitReader<'_, '_>) -> Result<(u64, Dot, bool), Malformed> {
+        bits.entry()?;
+        let (is_last, number) = if self.width < 64 {
+            let both = bits.take(self.width + 1)?;
+            (both & 1 == 0, both >> 1)
+        } else {
+            (bits.take(1)? == 0, bits.take(self.width)?)
+        };
+        if group.previous.is_some_and(|previous| number <= previous) {
+            return Err(Malformed::Order);
+        }
+        group.previous = Some(number);
+        Ok((number, self.dot(number)?, is_last))
     }
 }

@@ -158,10 +158,10 @@ fn report(args: &Args, workload: &Workload, measured: &[Measured]) -> Result<Rep
     let all = |what: &str, unit: &str, figure: &dyn Fn(&Outcome) -> Option<f64>| -> Vec<Series> {
         measured.iter().filter_map(|one| one.series(what, unit, figure)).collect()
     };
-    let merge = all("merge", "ms", &|outcome| Some(ms(outcome.merge)));
+    let merge = all("merge", "CPU ms", &|outcome| Some(ms(outcome.merge)));
     let wire = all("on the wire", "kB", &|outcome| Some(kb(outcome.wire)));
-    let states = all("whole state into another", "µs", &|outcome| Some(us(outcome.merge_state)));
-    let memory = all("the same in memory", "µs", &|outcome| outcome.merge_memory.map(us));
+    let states = all("whole state into another", "CPU µs", &|outcome| Some(us(outcome.merge_state)));
+    let memory = all("the same in memory", "CPU µs", &|outcome| outcome.merge_memory.map(us));
     report.claims.extend(best(&merge, "merge, the best other / ours", 5.0));
     report.claims.extend(best(&wire, "on the wire, the smallest other / ours", 1.0));
     report.claims.extend(best(&states, "whole state into another, the best other / ours", 5.0));
@@ -174,9 +174,8 @@ fn report(args: &Args, workload: &Workload, measured: &[Measured]) -> Result<Rep
     report.series.extend(states);
     report.series.extend(memory);
     report.series.extend(all("whole state", "kB", &|outcome| Some(kb(outcome.state))));
-    report.series.extend(all("changes", "ms", &|outcome| Some(ms(outcome.change))));
-    report.series.extend(all("encode", "ms", &|outcome| Some(ms(outcome.encode))));
-    report.series.extend(all("CPU, all three", "ms", &|outcome| Some(ms(outcome.cpu))));
+    report.series.extend(all("changes", "CPU ms", &|outcome| Some(ms(outcome.change))));
+    report.series.extend(all("encode", "CPU ms", &|outcome| Some(ms(outcome.encode))));
     report.conditions = conditions(args, workload, measured);
     Ok(report)
 }

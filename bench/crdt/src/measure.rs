@@ -1,31 +1,24 @@
 //! One library through the whole workload, with each part timed.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    library::{Replica, Watch},
+    library::{Replica, Watch, cpu_time},
     workload::{Change, REPLICAS, Workload},
 };
 
 /// How often two whole states are merged; the middle one counts.
 const STATES: usize = 5;
 
-/// What one library took.
+/// What one library took; all times are CPU times.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     /// Taking in what came over the wire, decoding included.
     pub(crate) merge: Duration,
     pub(crate) change: Duration,
     pub(crate) encode: Duration,
-    /// CPU time of the process for those three and what is between them.
-    pub(crate) cpu: Duration,
     /// Bytes of all messages, once for each replica that gets them.
     pub(crate) wire: usize,
     /// Bytes of one replica's whole state at the end.
@@ -42,7 +35,6 @@ pub(crate) fn run<R: Replica>(workload: &Workload) -> Result<Outcome> {
     let mut replicas: [R; REPLICAS] = [1, 2, 3].map(R::new);
     let (mut merge, mut change, mut encode) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut wire = 0;
-    let cpu = cpu_time()?;
     for round in &workload.rounds {
         let mut messages = Vec::with_capacity(REPLICAS);
         for (replica, changes) in replicas.iter_mut().zip(round) {
@@ -55,19 +47,18 @@ pub(crate) fn run<R: Replica>(workload: &Workload) -> Result<Outcome> {
         let others = |to: usize| [messages[(to + 1) % REPLICAS].clone(), messages[(to + 2) % REPLICAS].clone()];
         let heard: [[Vec<u8>; 2]; REPLICAS] = [others(0), others(1), others(2)];
         wire += heard.iter().flatten().map(Vec::len).sum::<usize>();
-        let start = Instant::now();
+        let start = cpu_time();
         for (replica, heard) in replicas.iter_mut().zip(&heard) {
             replica.hear(heard)?;
         }
-        merge += start.elapsed();
+        merge += cpu_time() - start;
     }
-    let cpu = cpu_time()?.saturating_sub(cpu);
     let members = replicas[0].members();
     ensure!(replicas.iter().all(|replica| replica.members() == members), "the replicas have different members at the end");
     let state = replicas[0].state()?.len();
     let (merge_state, merge_memory, strange_apart) = merge_apart(replicas, workload)?;
     let strange = strange(&members, &workload.members) + strange_apart;
-    Ok(Outcome { merge, change, encode, cpu, wire, state, merge_state, merge_memory, strange })
+    Ok(Outcome { merge, change, encode, wire, state, merge_state, merge_memory, strange })
 }
 
 /// Two replicas go on apart, and then merge whole states.
@@ -82,14 +73,14 @@ fn merge_apart<R: Replica>(replicas: [R; REPLICAS], workload: &Workload) -> Resu
     let mut members = BTreeSet::new();
     for _ in 0..STATES {
         let mut replica = R::load(1, &first)?;
-        let start = Instant::now();
+        let start = cpu_time();
         replica.merge_state(&second)?;
-        from_bytes.push(start.elapsed());
+        from_bytes.push(cpu_time() - start);
         members = replica.members();
         let (mut replica, other) = (R::load(1, &first)?, R::load(2, &second)?);
-        let start = Instant::now();
+        let start = cpu_time();
         if let Some(merged) = replica.merge(other) {
-            from_memory.push(start.elapsed());
+            from_memory.push(cpu_time() - start);
             merged?;
             ensure!(replica.members() == members, "a merge in memory and one of bytes have different members");
         }
@@ -116,8 +107,4 @@ fn strange(members: &BTreeSet<Arc<str>>, expected: &BTreeSet<Arc<str>>) -> usize
 fn middle(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
     times.get(times.len() / 2).copied()
-}
-
-fn cpu_time() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::ProcessCPUTime).try_into()?)
 }

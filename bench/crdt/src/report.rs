@@ -123,7 +123,7 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}: {}", self.suite, self.question)?;
         for series in &self.series {
-            writeln!(f, "  {:<54} {:>9} {:<6} ({})", series.name, figure(series.median), series.unit, series.figures())?;
+            writeln!(f, "  {:<54} {:>9} {:<7} ({})", series.name, figure(series.median), series.unit, series.figures())?;
         }
         for claim in &self.claims {
             let [name, value, target, outcome] = claim.cells();

@@ -11,7 +11,7 @@
 //! ```
 //! The second map finds what a remove is about: its delta is nothing but dots.
 
-use std::{borrow::Borrow, hash::Hash, mem};
+use std::{borrow::Borrow, hash::Hash};
 
 use crate::{Context, Dot, ReplicaId, context::Run};
 
@@ -55,11 +55,9 @@ impl<E: Ord + Hash + Clone> OrSet<E> {
         let mut context = Context::new();
         let slot = match self.elements.find(&element) {
             Ok(slot) => {
-                if let Some(dots) = self.elements.dots_at(slot) {
-                    let replaced = mem::replace(dots, Dots::One(dot));
-                    self.by_dot.remove_all(replaced.as_slice());
-                    context = replaced.as_slice().iter().copied().collect();
-                }
+                let replaced = self.elements.replace(slot, Dots::One(dot));
+                self.by_dot.remove_all(replaced.as_slice());
+                context = replaced.as_slice().iter().copied().collect();
                 slot
             }
             Err(hash) => self.elements.insert(hash, element.clone(), Dots::One(dot)),
@@ -75,10 +73,10 @@ impl<E: Ord + Hash + Clone> OrSet<E> {
     where
         E: Borrow<Q>,
     {
-        let removed = self.elements.find(element).ok().and_then(|slot| self.elements.remove(slot));
-        let removed = removed.as_ref().map_or(&[][..], |held| held.dots.as_slice());
-        self.by_dot.remove_all(removed);
-        Self { context: removed.iter().copied().collect(), ..Self::default() }
+        let removed = self.elements.find(element).map_or_else(|_| Dots::none(), |slot| self.elements.replace(slot, Dots::none()));
+        self.elements.sweep();
+        self.by_dot.remove_all(removed.as_slice());
+        Self { context: removed.as_slice().iter().copied().collect(), ..Self::default() }
     }
 
     /// Whether `element` is in the set.
@@ -86,7 +84,7 @@ impl<E: Ord + Hash + Clone> OrSet<E> {
     where
         E: Borrow<Q>,
     {
-        self.elements.find(element).is_ok()
+        self.elements.find(element).is_ok_and(|slot| self.elements.at(slot).is_some())
     }
 
     /// The elements in order, which are sorted for it.
@@ -175,23 +173,8 @@ impl<E: Ord + Hash + Clone> OrSet<E> {
         D: AsRef<[Dot]>,
         Q: Hash + Eq + ?Sized,
     {
-        // Elements that have lost their dots; one that was added again gets new ones below, and keeps its slot.
-        let mut bare = Vec::new();
-        for (index, run) in seen.runs().iter().enumerate() {
-            self.by_dot.remove(
-                *run,
-                |counter| holds(index, counter),
-                |dot, slot| {
-                    let dots = self.elements.dots_at(slot);
-                    if let Some(dots) = dots {
-                        dots.remove(dot);
-                        if dots.is_empty() {
-                            bare.push(slot);
-                        }
-                    }
-                },
-            );
-        }
+        // An element that loses its dots here and gets new ones below keeps its slot.
+        self.by_dot.remove(seen.runs(), holds, |dot, slot| self.elements.take(slot, dot));
         let mut fresh = Vec::with_capacity(entries.size_hint().0);
         for (key, dots) in entries {
             let first = fresh.len();
@@ -203,16 +186,10 @@ impl<E: Ord + Hash + Clone> OrSet<E> {
             let slot = self.elements.find(name).unwrap_or_else(|hash| self.elements.insert(hash, element_of(key), Dots::none()));
             for (dot, place) in &mut fresh[first..] {
                 *place = slot;
-                if let Some(dots) = self.elements.dots_at(slot) {
-                    dots.insert(*dot);
-                }
+                self.elements.add(slot, *dot);
             }
         }
-        for slot in bare {
-            if self.elements.at(slot).is_some_and(|held| held.dots.is_empty()) {
-                self.elements.remove(slot);
-            }
-        }
+        self.elements.sweep();
         // Those of one replica need no order.
         if fresh.windows(2).any(|pair| pair[0].0.replica() != pair[1].0.replica()) {
             fresh.sort_unstable_by_key(|(dot, _)| *dot);

@@ -17,10 +17,19 @@ pub(super) struct Numbering<'a> {
     width: u32,
 }
 
-/// Takes the dots of one group after the other from bits.
+/// Where one is in taking groups of dots.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     previous: Option<u64>,
+    /// The run that the dot before was in; the next one often is too.
+    run: usize,
+}
+
+impl Group {
+    /// The next group begins.
+    pub(super) fn begin(&mut self) {
+        self.previous = None;
+    }
 }
 
 impl<'a> Numbering<'a> {
@@ -53,12 +62,24 @@ impl<'a> Numbering<'a> {
 
     /// The dot with a number.
     pub(super) fn dot(&self, number: u64) -> Result<Dot, Malformed> {
+        self.dot_near(number, &mut 0)
+    }
+
+    /// The same; looks in the run `near` first, and says there in which one it was.
+    fn dot_near(&self, number: u64, near: &mut usize) -> Result<Dot, Malformed> {
         if number >= self.total {
             return Err(Malformed::Dot);
         }
-        let index = self.starts.partition_point(|start| *start <= number) - 1;
-        let run = self.runs[index];
-        Ok(Dot::in_run(run.replica, run.first + (number - self.starts[index])))
+        let offset_in = |index: usize| {
+            let (run, start) = (self.runs.get(index)?, self.starts.get(index)?);
+            number.checked_sub(*start).filter(|offset| *offset <= run.last - run.first)
+        };
+        let offset = offset_in(*near).unwrap_or_else(|| {
+            *near = self.starts.partition_point(|start| *start <= number) - 1;
+            number - self.starts[*near]
+        });
+        let run = self.runs[*near];
+        Ok(Dot::in_run(run.replica, run.first + offset))
     }
 
     /// Writes a dot, and before it whether it is the last of a group.
@@ -97,6 +118,6 @@ impl<'a> Numbering<'a> {
             return Err(Malformed::Order);
         }
         group.previous = Some(number);
-        Ok((number, self.dot(number)?, is_last))
+        Ok((number, self.dot_near(number, &mut group.run)?, is_last))
     }
 }

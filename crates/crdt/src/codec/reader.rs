@@ -30,16 +30,18 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
-    /// The next eight bytes as a number, the lowest first, if there are as many.
-    pub(super) fn word(&mut self) -> Option<u64> {
-        let word = self.bytes.get(self.at..)?.first_chunk()?;
-        self.at += word.len();
-        Some(u64::from_le_bytes(*word))
+    /// The next eight bytes, or those that are left, as a number with the lowest first, and how many they are. They are not taken.
+    pub(super) fn word(&self) -> (u64, u32) {
+        let rest = &self.bytes[self.at..];
+        if let Some(word) = rest.first_chunk() {
+            return (u64::from_le_bytes(*word), 8);
+        }
+        rest.iter().rev().fold((0, 0), |(word, count), byte| (word << 8 | u64::from(*byte), count + 1))
     }
 
-    /// Gives back bytes that were taken last.
-    pub(super) fn give_back(&mut self, count: usize) {
-        self.at -= count;
+    /// Takes bytes that were looked at.
+    pub(super) fn skip(&mut self, count: u32) {
+        self.at += count as usize;
     }
 
     /// One byte.

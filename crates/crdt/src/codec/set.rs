@@ -91,8 +91,9 @@ impl<E: Element> Entries<E> {
         let (mut dots, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut held = Numbers::new(numbering.total(), count);
         let mut bits = BitReader::new(input);
+        let mut group = Group::default();
         for _ in 0..count {
-            let mut group = Group::default();
+            group.begin();
             loop {
                 let (number, dot, is_last) = numbering.take_next(&mut group, &mut bits)?;
                 if !held.insert(number) {

@@ -92,6 +92,32 @@ impl Log {
         self.from += u64::try_from(count).expect("a length fits 64 bits");
     }
 
+    fn remove(&mut self, run: Run, keep: impl Fn(u64) -> bool, mut removed: impl FnMut(Dot, usize)) {
+        let mut remove = |counter: u64, slot: &mut usize| {
+            let is_removed = *slot != GONE && !keep(counter);
+            if is_removed {
+                removed(Dot::in_run(run.replica, counter), *slot);
+                *slot = GONE;
+            }
+            usize::from(is_removed)
+        };
+        if run.first < self.from {
+            let from = self.old.partition_point(|(counter, _)| *counter < run.first);
+            let in_run = self.old[from..].iter_mut().take_while(|(counter, _)| *counter <= run.last);
+            let gone: usize = in_run.map(|(counter, slot)| remove(*counter, slot)).sum();
+            self.gone += gone;
+            self.held -= gone;
+        }
+        if let Some(last) = self.place(run.last) {
+            let first = self.place(run.first).unwrap_or(0);
+            let end = last.saturating_add(1).min(self.recent.len());
+            let places = self.recent.get_mut(first..end).unwrap_or_default();
+            let counters = run.first.max(self.from)..;
+            let gone: usize = counters.zip(places).map(|(counter, slot)| remove(counter, slot)).sum();
+            self.held -= gone;
+        }
+    }
+
     /// Cuts what has become too long.
     fn tidy(&mut self) {
         if self.gone > self.old.len() / 2 {
@@ -143,40 +169,27 @@ impl ByDot {
         }
     }
 
-    /// Takes out the dots of a run that are not to be kept, and gives each with its slot to `removed`.
-    pub(super) fn remove(&mut self, run: Run, keep: impl Fn(u64) -> bool, mut removed: impl FnMut(Dot, usize)) {
-        let Ok(index) = self.logs.binary_search_by_key(&run.replica, |log| log.replica) else { return };
-        let log = &mut self.logs[index];
-        let mut remove = |counter: u64, slot: &mut usize| {
-            let is_removed = *slot != GONE && !keep(counter);
-            if is_removed {
-                removed(Dot::in_run(run.replica, counter), *slot);
-                *slot = GONE;
+    /// Takes out the dots of `runs` that are not to be kept; asks with the run's index and the counter, and gives each with its slot to
+    /// `removed`.
+    pub(super) fn remove(&mut self, runs: &[Run], keep: impl Fn(usize, u64) -> bool, mut removed: impl FnMut(Dot, usize)) {
+        let mut index = 0;
+        for of_replica in runs.chunk_by(|one, next| one.replica == next.replica) {
+            let replica = of_replica.first().map(|run| run.replica);
+            let found = self.logs.iter_mut().find(|log| Some(log.replica) == replica);
+            if let Some(log) = found {
+                for (offset, run) in of_replica.iter().enumerate() {
+                    log.remove(*run, |counter| keep(index + offset, counter), &mut removed);
+                }
+                log.tidy();
             }
-            usize::from(is_removed)
-        };
-        if run.first < log.from {
-            let from = log.old.partition_point(|(counter, _)| *counter < run.first);
-            let in_run = log.old[from..].iter_mut().take_while(|(counter, _)| *counter <= run.last);
-            let gone: usize = in_run.map(|(counter, slot)| remove(*counter, slot)).sum();
-            log.gone += gone;
-            log.held -= gone;
+            index += of_replica.len();
         }
-        if let Some(last) = log.place(run.last) {
-            let first = log.place(run.first).unwrap_or(0);
-            let end = last.saturating_add(1).min(log.recent.len());
-            let places = log.recent.get_mut(first..end).unwrap_or_default();
-            let counters = run.first.max(log.from)..;
-            let gone: usize = counters.zip(places).map(|(counter, slot)| remove(counter, slot)).sum();
-            log.held -= gone;
-        }
-        log.tidy();
     }
 
     /// Takes out these dots.
     pub(super) fn remove_all(&mut self, dots: &[Dot]) {
         for dot in dots {
-            self.remove(Run::of(*dot), |_| false, |_, _| {});
+            self.remove(&[Run::of(*dot)], |_, _| false, |_, _| {});
         }
     }
 }

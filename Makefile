@@ -22,7 +22,7 @@ NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
 NEEDED_FOR_VERIFY := promtool:prometheus
 NEEDED_FOR_BENCH := pgbench:postgresql-15 javac:openjdk-17-jdk-headless
 
-.PHONY: help demo start up stop down test verify fix e2e crash bench build fetch ready tests-ready advisories
+.PHONY: help demo start up stop down test verify fix e2e crash bench bench-crdt build fetch ready tests-ready advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ crash: ready ## kill a process every 1-2 s under load, then look for broken prom
 bench: ready ## measure against rivals, and write docs/benchmarks.md; ROUNDS=.. (5)
 	@.ci/install $(NEEDED_FOR_BENCH)
 	$(BACKBONE) bench --rounds $(if $(ROUNDS),$(ROUNDS),5) --write docs
+
+# A workspace of its own, so that its libraries are built only for this; they take some minutes.
+bench-crdt: ## measure our OR-set against four CRDT libraries, and write docs/benchmarks.md; ROUNDS=.. (5)
+	cargo run --release --locked --manifest-path bench/crdt/Cargo.toml -- --rounds $(if $(ROUNDS),$(ROUNDS),5) --write docs
 
 verify: $(BUF) $(DENY) ## check everything that can be checked without running it; writes nothing
 	@.ci/install $(NEEDED_FOR_VERIFY)

@@ -9,7 +9,10 @@
 //! dot        its number among all dots of the context, in as few bits as the highest needs: none if there is one dot only
 //! texts      sorted; each: a byte with what to drop from the end of the one before and what to add, 15 each at most, the rest of
 //!            either as a varint, the bytes to add
-//! OrSet      context, count, elements as texts or ids; bits: for each element its dots, each behind a bit that is 0 before the last one
+//! seen       count of replicas, each: id, 2 * runs + (1 if the first run starts at 1), first dot - 2 (left out if it is 1), last dot - first dot;
+//!            bits, for each run but the last: length in gamma code, gap - 1 to the next run: all but its lowest k bits, plus 1, in gamma code,
+//!            then those; k is the logarithm of (last dot - first dot) / runs, 31 at most
+//! OrSet      seen, count, elements as texts or ids; bits: for each element its dots, each behind a bit that is 0 before the last one
 //! PnCounter  count, each: id, plus, minus
 //! LWW        0, or: 1, timestamp, replica, length, text
 //! MV         context, count, each: gap of its dot's number, length, text
@@ -19,11 +22,13 @@
 //!            count, each: 16 bytes of source id, context, lines
 //! ```
 //!
+//! The version of `OrSet` before this one had a context in place of what is seen.
+//!
 //! The first byte names type and version. **To change a format, give the type a new version byte** and keep reading the old one for as
 //! long as stored states or the other region may hold it; the frozen bytes in the tests fail until then.
 //!
 //! Bytes from outside: whatever they are, decoding ends with a value or with [`Malformed`], never a panic, and takes memory in proportion
-//! to [`Limits`]. One value has one form: what is accepted is encoded to the same bytes again.
+//! to [`Limits`]. One value has one form: what is accepted is encoded to the same bytes again, unless it is of an older version.
 
 mod bits;
 mod cart;
@@ -33,11 +38,12 @@ mod element;
 mod numbering;
 mod reader;
 mod registers;
+mod seen;
 mod set;
 #[cfg(test)]
 mod tests;
 
-pub use element::Element;
+pub use element::{Element, Keys, Texts};
 pub use reader::Reader;
 
 /// Bytes that are no value.
@@ -101,6 +107,8 @@ impl Default for Limits {
 pub trait Wire: Sized {
     /// The first byte: the type in the upper half, its version in the lower.
     const VERSION: u8;
+    /// The first byte of the version before, where that is still read.
+    const OLD_VERSION: Option<u8> = None;
 
     /// Appends the value without its first byte.
     fn put(&self, out: &mut Vec<u8>);
@@ -110,6 +118,14 @@ pub trait Wire: Sized {
     /// # Errors
     /// [`Malformed`].
     fn take(input: &mut Reader<'_>) -> Result<Self, Malformed>;
+
+    /// Takes a value of the version before without its first byte.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    fn take_old(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::take(input)
+    }
 
     /// The value as bytes.
     fn encode(&self) -> Vec<u8> {
@@ -123,13 +139,19 @@ pub trait Wire: Sized {
     /// # Errors
     /// [`Malformed`] for any other bytes, and for values past `limits`.
     fn decode(bytes: &[u8], limits: Limits) -> Result<Self, Malformed> {
-        let mut input = Reader::new(bytes, limits)?;
-        match input.byte()? {
-            version if version == Self::VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
-        let value = Self::take(&mut input)?;
+        let (mut input, is_old) = opened::<Self>(bytes, limits)?;
+        let value = if is_old { Self::take_old(&mut input)? } else { Self::take(&mut input)? };
         if input.is_empty() { Ok(value) } else { Err(Malformed::Trailing) }
+    }
+}
+
+/// The input behind the first byte, which must be one of `T`, and whether it is the older one.
+fn opened<T: Wire>(bytes: &[u8], limits: Limits) -> Result<(Reader<'_>, bool), Malformed> {
+    let mut input = Reader::new(bytes, limits)?;
+    match input.byte()? {
+        version if version == T::VERSION => Ok((input, false)),
+        version if Some(version) == T::OLD_VERSION => Ok((input, true)),
+        other => Err(Malformed::Version(other)),
     }
 }
 

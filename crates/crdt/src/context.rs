@@ -25,7 +25,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(dot: Dot) -> Self {
+    pub(crate) fn of(dot: Dot) -> Self {
         Self { replica: dot.replica(), first: dot.counter(), last: dot.counter() }
     }
 
@@ -106,6 +106,12 @@ impl Context {
             other.runs.iter().for_each(|run| self.insert_run(*run));
             return;
         }
+        // A delta names many dots that were seen and few that were not.
+        let missing = self.missing(other);
+        if missing.runs.len() <= FEW {
+            missing.runs.iter().for_each(|run| self.insert_run(*run));
+            return;
+        }
         let mine = std::mem::take(&mut self.runs);
         let mut theirs = other.runs.iter().copied().peekable();
         for run in mine {
@@ -144,6 +150,11 @@ impl Context {
 
     pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
+    }
+
+    /// Makes room for so many more runs.
+    pub(crate) fn reserve(&mut self, runs: usize) {
+        self.runs.reserve(runs);
     }
 
     /// Puts in a run that starts no earlier than any in here.

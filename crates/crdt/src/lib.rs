@@ -23,7 +23,6 @@
 //!
 //! Pure: no clock, no randomness, no input or output. [`codec`] turns every type into bytes and back.
 
-mod blocks;
 mod cart;
 pub mod codec;
 mod context;

@@ -5,43 +5,44 @@
 //! 2012; as delta states: Almeida, Shoker, Baquero, "Delta state replicated data types", 2018.
 //!
 //! ```text
-//! by element:  mug -> eu:3        by dot:  eu:3 -> mug      context:  eu 1..3
-//!              tea -> eu:2 us:1            eu:2 -> tea                us 1..1
-//!                                          us:1 -> tea
+//! element with its dots:  mug  eu:3            dot to element:  eu:3 -> mug      context:  eu 1..3
+//!                         tea  eu:2 us:1                        eu:2 -> tea                us 1..1
+//!                                                               us:1 -> tea
 //! ```
-//! The second order finds what a remove is about: its delta is nothing but dots.
+//! The second map finds what a remove is about: its delta is nothing but dots.
 
-use std::{borrow::Borrow, mem};
+use std::{borrow::Borrow, hash::Hash};
 
-use crate::{Context, Dot, ReplicaId, blocks::Blocks};
+use crate::{Context, Dot, ReplicaId, context::Run};
 
+mod by_dot;
 mod dots;
+mod elements;
 #[cfg(test)]
 mod tests;
 
+use by_dot::ByDot;
 pub(crate) use dots::Dots;
+use elements::{Elements, Held};
 
-/// A join by single changes pays when the entries are so many times the changes; below, all entries are gone through in order.
-const FEW: usize = 8;
-
-/// A set of `E` that replicas change apart and merge. An element is kept twice, so `E` should be cheap to clone: a number, an `Arc<str>`.
+/// A set of `E` that replicas change apart and merge.
 ///
-/// A state or a delta: they are of one type. Costs: an operation `O(log n)`; merging a delta of `d` changes `O(d log n)`; merging two
-/// states one pass over both.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrSet<E: Ord> {
-    by_element: Blocks<E, Dots>,
-    by_dot: Blocks<Dot, E>,
+/// A state or a delta: they are of one type. Costs: an operation `O(1)` hashed look-ups; merging a delta of `d` changes `O(d log n)` to find
+/// its dots and `O(d)` look-ups; merging two states one pass over both; going through the elements in order sorts them.
+#[derive(Debug, Clone)]
+pub struct OrSet<E> {
+    elements: Elements<E>,
+    by_dot: ByDot,
     context: Context,
 }
 
-impl<E: Ord> Default for OrSet<E> {
+impl<E> Default for OrSet<E> {
     fn default() -> Self {
-        Self { by_element: Blocks::default(), by_dot: Blocks::default(), context: Context::new() }
+        Self { elements: Elements::default(), by_dot: ByDot::default(), context: Context::new() }
     }
 }
 
-impl<E: Ord + Clone> OrSet<E> {
+impl<E: Ord + Hash + Clone> OrSet<E> {
     /// The empty set.
     #[must_use]
     pub fn new() -> Self {
@@ -51,49 +52,50 @@ impl<E: Ord + Clone> OrSet<E> {
     /// Adds `element` in the name of `replica`. Returns the delta.
     pub fn add(&mut self, replica: ReplicaId, element: E) -> Self {
         let dot = self.context.next_dot(replica);
-        let replaced = self.by_element.insert(element.clone(), Dots::One(dot));
-        let replaced = replaced.as_ref().map_or(&[][..], Dots::as_slice);
-        for old in replaced {
-            self.by_dot.remove(old);
-        }
-        self.by_dot.insert(dot, element.clone());
+        let mut context = Context::new();
+        let slot = match self.elements.find(&element) {
+            Ok(slot) => {
+                let replaced = self.elements.replace(slot, Dots::One(dot));
+                self.by_dot.remove_all(replaced.as_slice());
+                context = replaced.as_slice().iter().copied().collect();
+                slot
+            }
+            Err(hash) => self.elements.insert(hash, element.clone(), Dots::One(dot)),
+        };
+        self.by_dot.extend(&[(dot, slot)]);
         self.context.insert(dot);
-        let mut delta = Self { context: replaced.iter().copied().chain([dot]).collect(), ..Self::default() };
-        delta.by_element.push(element.clone(), Dots::One(dot));
-        delta.by_dot.push(dot, element);
-        delta
+        context.insert(dot);
+        Self::of([(element, Dots::One(dot))], context)
     }
 
     /// Removes `element`: the adds of it that were seen here. Returns the delta, which is empty when the element is not there.
-    pub fn remove<Q: Ord + ?Sized>(&mut self, element: &Q) -> Self
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, element: &Q) -> Self
     where
         E: Borrow<Q>,
     {
-        let removed = self.by_element.remove(element);
-        let removed = removed.as_ref().map_or(&[][..], Dots::as_slice);
-        for dot in removed {
-            self.by_dot.remove(dot);
-        }
-        Self { context: removed.iter().copied().collect(), ..Self::default() }
+        let removed = self.elements.find(element).map_or_else(|_| Dots::none(), |slot| self.elements.replace(slot, Dots::none()));
+        self.elements.sweep();
+        self.by_dot.remove_all(removed.as_slice());
+        Self { context: removed.as_slice().iter().copied().collect(), ..Self::default() }
     }
 
     /// Whether `element` is in the set.
-    pub fn contains<Q: Ord + ?Sized>(&self, element: &Q) -> bool
+    pub fn contains<Q: Hash + Eq + ?Sized>(&self, element: &Q) -> bool
     where
         E: Borrow<Q>,
     {
-        self.by_element.get(element).is_some()
+        self.elements.find(element).is_ok_and(|slot| self.elements.at(slot).is_some())
     }
 
-    /// The elements in order.
+    /// The elements in order, which are sorted for it.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.by_element.iter().map(|(element, _)| element)
+        self.entries().into_iter().map(|(element, _)| element)
     }
 
     /// How many elements there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_element.len()
+        self.elements.len()
     }
 
     /// Whether there is no element.
@@ -108,17 +110,17 @@ impl<E: Ord + Clone> OrSet<E> {
         &self.context
     }
 
-    /// Joins a state or a delta into this one. It is taken by value, because its elements move over.
+    /// Joins a state or a delta into this one. It is taken by value, because its elements move over. What came as bytes is joined faster
+    /// by `merge_bytes`.
     pub fn merge(&mut self, other: Self) {
         if self.context.is_empty() {
             *self = other;
             return;
         }
-        let gone = self.removed_by(&other);
-        let fresh = other.by_dot.iter().filter(|(dot, _)| !self.context.contains(**dot)).count();
-        let is_small = (gone.len() + fresh) * FEW < self.by_dot.len();
-        let context = if is_small { self.patch(&gone, other) } else { self.rebuild(&gone, other) };
-        self.context.merge(&context);
+        let Self { elements, by_dot, context } = other;
+        let runs = context.runs();
+        let holds = |run: usize, counter| by_dot.contains(Dot::in_run(runs[run].replica, counter));
+        self.join::<E, _, _>(&context, holds, elements.into_iter(), |element| element);
     }
 
     /// What a replica that has seen `peer` lacks: elements, and the news that others are gone. Merging it there has the effect of merging
@@ -128,91 +130,89 @@ impl<E: Ord + Clone> OrSet<E> {
     #[must_use]
     pub fn delta_since(&self, peer: &Context) -> Self {
         let mut known = Context::new();
-        let mut by_dot = Blocks::default();
-        for (dot, element) in self.by_dot.iter() {
-            if peer.contains(*dot) {
-                known.insert(*dot);
-            } else {
-                by_dot.push(*dot, element.clone());
-            }
+        for (dot, _) in self.by_dot.iter().filter(|(dot, _)| peer.contains(*dot)) {
+            known.append(Run::of(dot));
         }
-        let unseen = |(element, dots): (&E, &Dots)| dots.clone().unseen(peer).map(|dots| (element.clone(), dots));
-        let by_element = self.by_element.iter().filter_map(unseen).collect();
-        Self { by_element, by_dot, context: known.missing(&self.context) }
-    }
-
-    /// The dots here that `other` has seen and does not hold, sorted.
-    fn removed_by(&self, other: &Self) -> Vec<Dot> {
-        let mut gone = Vec::new();
-        let mut held = other.by_dot.iter().map(|(dot, _)| *dot).peekable();
-        for run in other.context.runs() {
-            let covered = self.by_dot.starting(|dot| *dot < run.first_dot()).map(|(dot, _)| *dot);
-            for dot in covered.take_while(|dot| *dot <= run.last_dot()) {
-                while held.next_if(|theirs| *theirs < dot).is_some() {}
-                if held.peek() != Some(&dot) {
-                    gone.push(dot);
-                }
-            }
-        }
-        gone
-    }
-
-    /// Joins `other` by the changes it makes; returns its context.
-    fn patch(&mut self, gone: &[Dot], other: Self) -> Context {
-        for dot in gone {
-            if let Some(element) = self.by_dot.remove(dot) {
-                let left = self.by_element.get_mut(&element).and_then(|dots| dots.without(*dot));
-                match left {
-                    Some(left) => drop(self.by_element.insert(element, left)),
-                    None => drop(self.by_element.remove(&element)),
-                }
-            }
-        }
-        for (dot, element) in other.by_dot {
-            if self.context.contains(dot) {
-                continue;
-            }
-            match self.by_element.get_mut(&element) {
-                Some(dots) => dots.insert(dot),
-                None => drop(self.by_element.insert(element.clone(), Dots::One(dot))),
-            }
-            self.by_dot.insert(dot, element);
-        }
-        other.context
-    }
-
-    /// Joins `other` by going through all entries of both; returns its context.
-    fn rebuild(&mut self, gone: &[Dot], mut other: Self) -> Context {
-        let (seen, their_seen) = (&self.context, &other.context);
-        self.by_element = mem::take(&mut self.by_element).join(other.by_element, |mine, theirs| match (mine, theirs) {
-            (Some(mine), Some(theirs)) => mine.join(seen, &theirs, their_seen),
-            (Some(mine), None) => mine.unseen(their_seen),
-            (None, theirs) => theirs?.unseen(seen),
+        let unseen = self.elements.iter().filter_map(|held| {
+            let dots: Vec<Dot> = held.dots.as_slice().iter().copied().filter(|dot| !peer.contains(*dot)).collect();
+            (!dots.is_empty()).then(|| (held.element.clone(), Dots::from(&dots[..])))
         });
-        let mut gone = gone.iter().peekable();
-        if gone.peek().is_some() {
-            self.by_dot.retain(|dot| gone.next_if_eq(&dot).is_none());
-        }
-        other.by_dot.retain(|dot| !seen.contains(*dot));
-        self.by_dot = mem::take(&mut self.by_dot).union(other.by_dot);
-        other.context
-    }
-}
-
-/// For the codec: the set as it is written.
-impl<E: Ord + Clone> OrSet<E> {
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&E, &[Dot])> {
-        self.by_element.iter().map(|(element, dots)| (element, dots.as_slice()))
+        Self::of(unseen, known.missing(&self.context))
     }
 
-    /// The set of these elements, sorted; `None` when two of them share a dot.
-    pub(crate) fn from_entries(entries: Vec<(E, Dots)>, context: Context) -> Option<Self> {
-        let mut dots: Vec<(Dot, E)> = Vec::with_capacity(entries.len());
-        for (element, of_element) in &entries {
-            dots.extend(of_element.as_slice().iter().map(|dot| (*dot, element.clone())));
+    /// The set of these elements, no element and no dot twice.
+    pub(crate) fn of(entries: impl IntoIterator<Item = (E, Dots)>, context: Context) -> Self {
+        let entries = entries.into_iter();
+        let mut elements = Elements::with_capacity(entries.size_hint().0);
+        let mut by_dot = ByDot::default();
+        let mut dots = Vec::with_capacity(entries.size_hint().0);
+        for (element, of_element) in entries {
+            if let Err(hash) = elements.find(&element) {
+                let first = dots.len();
+                dots.extend(of_element.as_slice().iter().map(|dot| (*dot, 0)));
+                let slot = elements.insert(hash, element, of_element);
+                dots[first..].iter_mut().for_each(|(_, place)| *place = slot);
+            }
         }
         dots.sort_unstable_by_key(|(dot, _)| *dot);
-        let is_unique = dots.windows(2).all(|pair| pair[0].0 != pair[1].0);
-        is_unique.then(|| Self { by_element: entries.into_iter().collect(), by_dot: dots.into_iter().collect(), context })
+        by_dot.extend(&dots);
+        Self { elements, by_dot, context }
+    }
+
+    /// Joins a set that has seen `seen`, and of it `holds` (run of `seen`, counter) the dots of `entries`: what both have stays, and what one
+    /// has and the other has not seen.
+    pub(crate) fn join<Q, K, D>(
+        &mut self,
+        seen: &Context,
+        holds: impl Fn(usize, u64) -> bool,
+        entries: impl Iterator<Item = (K, D)>,
+        element_of: impl Fn(K) -> E,
+    ) where
+        E: Borrow<Q>,
+        K: Borrow<Q>,
+        D: AsRef<[Dot]>,
+        Q: Hash + Eq + ?Sized,
+    {
+        // An element that loses its dots here and gets new ones below keeps its slot.
+        self.by_dot.remove(seen.runs(), holds, |dot, slot| self.elements.take(slot, dot));
+        let mut fresh = Vec::with_capacity(entries.size_hint().0);
+        for (key, dots) in entries {
+            let first = fresh.len();
+            fresh.extend(dots.as_ref().iter().filter(|dot| !self.context.contains(**dot)).map(|dot| (*dot, 0)));
+            if fresh.len() == first {
+                continue;
+            }
+            let name: &Q = key.borrow();
+            let slot = self.elements.find(name).unwrap_or_else(|hash| self.elements.insert(hash, element_of(key), Dots::none()));
+            for (dot, place) in &mut fresh[first..] {
+                *place = slot;
+                self.elements.add(slot, *dot);
+            }
+        }
+        self.elements.sweep();
+        // Those of one replica need no order.
+        if fresh.windows(2).any(|pair| pair[0].0.replica() != pair[1].0.replica()) {
+            fresh.sort_unstable_by_key(|(dot, _)| *dot);
+        }
+        self.by_dot.extend(&fresh);
+        self.context.merge(seen);
+    }
+
+    /// The elements in order, with their dots.
+    pub(crate) fn entries(&self) -> Vec<(&E, &[Dot])> {
+        let mut entries: Vec<_> = self.elements.iter().map(|held| (&held.element, held.dots.as_slice())).collect();
+        entries.sort_unstable_by_key(|(element, _)| *element);
+        entries
     }
 }
+
+/// The same elements by the same adds, and the same seen.
+impl<E: Hash + Eq> PartialEq for OrSet<E> {
+    fn eq(&self, other: &Self) -> bool {
+        let of_other = |element: &E| other.elements.find(element).ok().and_then(|slot| other.elements.at(slot));
+        let is_in_other = |held: &Held<E>| of_other(&held.element).is_some_and(|theirs| theirs.dots == held.dots);
+        self.context == other.context && self.elements.len() == other.elements.len() && self.elements.iter().all(is_in_other)
+    }
+}
+
+impl<E: Hash + Eq> Eq for OrSet<E> {}

@@ -47,39 +47,50 @@ impl<'a> BitWriter<'a> {
 /// Takes bits from bytes.
 #[derive(Debug)]
 pub(super) struct BitReader<'a, 'b> {
+    /// The first byte left is the one that the next bit is in.
     input: &'a mut Reader<'b>,
-    held: u128,
-    filled: u32,
+    /// Bits of that byte that are taken: 7 at most.
+    taken: u32,
 }
 
 impl<'a, 'b> BitReader<'a, 'b> {
     pub(super) fn new(input: &'a mut Reader<'b>) -> Self {
-        Self { input, held: 0, filled: 0 }
+        Self { input, taken: 0 }
     }
 
     /// Takes a number of `width` bits, 64 at most.
     pub(super) fn take(&mut self, width: u32) -> Result<u64, Malformed> {
-        while self.filled < width {
-            self.held |= u128::from(self.input.byte()?) << self.filled;
-            self.filled += 8;
+        if width > 56 {
+            let low = self.take(32)?;
+            return Ok(self.take(width - 32)? << 32 | low);
         }
-        let mask = (1_u128 << width) - 1;
-        let number = u64::try_from(self.held & mask).map_err(|_| Malformed::Number)?;
-        self.held >>= width;
-        self.filled -= width;
-        Ok(number)
+        let (bits, count) = self.peek();
+        if count < width {
+            return Err(Malformed::Short);
+        }
+        self.skip(width);
+        Ok(bits & ((1 << width) - 1))
     }
 
     /// Takes a number in Elias gamma code with at most `most` bits behind its highest.
     pub(super) fn take_gamma(&mut self, most: u32) -> Result<u64, Malformed> {
         let mut tail = 0;
-        while self.take(1)? == 0 {
-            tail += 1;
+        loop {
+            let (bits, count) = self.peek();
+            if count == 0 {
+                return Err(Malformed::Short);
+            }
+            let zeros = bits.trailing_zeros().min(count);
+            tail += zeros;
             if tail > most {
                 return Err(Malformed::Number);
             }
+            self.skip(zeros);
+            if zeros < count {
+                self.skip(1);
+                return Ok(self.take(tail)? | 1 << tail);
+            }
         }
-        Ok(self.take(tail)? | 1 << tail)
     }
 
     /// Takes one more entry from the limits.
@@ -89,6 +100,21 @@ impl<'a, 'b> BitReader<'a, 'b> {
 
     /// The end: what is left of the last byte is zeros.
     pub(super) fn finish(self) -> Result<(), Malformed> {
-        if self.held == 0 { Ok(()) } else { Err(Malformed::Form) }
+        if self.taken > 0 && self.input.byte()? >> self.taken != 0 {
+            return Err(Malformed::Form);
+        }
+        Ok(())
+    }
+
+    /// The next bits, and how many: 57 or more, except near the end.
+    fn peek(&self) -> (u64, u32) {
+        let (word, bytes) = self.input.word();
+        (word >> self.taken, 8 * bytes - self.taken)
+    }
+
+    fn skip(&mut self, width: u32) {
+        let taken = self.taken + width;
+        self.input.skip(taken / 8);
+        self.taken = taken % 8;
     }
 }

@@ -39,6 +39,7 @@ impl Wire for Context {
             if runs == 0 {
                 return Err(Malformed::Form);
             }
+            context.reserve(runs.min(input.left()));
             let mut end = 0;
             for index in 0..runs {
                 let first = if index == 0 && head % 2 == 1 { Some(1) } else { input.number()?.checked_add(end + 2) };

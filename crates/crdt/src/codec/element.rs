@@ -1,58 +1,158 @@
 //! The elements of sets, each written as its difference from the one before.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, fmt::Debug, hash::Hash, sync::Arc};
 
 use super::{Malformed, Reader, put_count, put_rising};
 
 /// What a set can hold that is sent. Elements are written in order.
-pub trait Element: Ord + Clone {
+pub trait Element: Ord + Hash + Clone + Borrow<Self::Key> {
+    /// What it is found by.
+    type Key: Hash + Eq + ?Sized;
+    /// Many of them as they are read, without an allocation for each.
+    type Keys: Keys<Key = Self::Key>;
+
     /// The first byte of a set of these.
     const SET_VERSION: u8;
+    /// The first byte of the version before, which is still read.
+    const OLD_SET_VERSION: u8;
 
     /// Appends the element, which comes after `previous`.
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>);
 
-    /// Takes the element after `previous`.
+    /// The element with this key.
+    fn from_key(key: &Self::Key) -> Self;
+}
+
+/// Elements' keys, read one after the other.
+pub trait Keys: Debug {
+    /// One of them.
+    type Key: ?Sized;
+
+    /// None, and room for so many.
+    fn with_capacity(count: usize) -> Self;
+
+    /// Takes the next one.
     ///
     /// # Errors
-    /// [`Malformed`], also when the element does not sort after `previous`.
-    fn take(previous: Option<&Self>, input: &mut Reader<'_>) -> Result<Self, Malformed>;
+    /// [`Malformed`], also when it does not sort after the one before.
+    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed>;
+
+    /// One that was taken.
+    fn key(&self, index: usize) -> &Self::Key;
+}
+
+/// Bytes of a text to make room for.
+const USUAL: usize = 16;
+
+/// Texts behind one another.
+#[derive(Debug)]
+pub struct Texts {
+    all: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn range(&self, index: usize) -> std::ops::Range<usize> {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[index]
+    }
+}
+
+impl Keys for Texts {
+    type Key = str;
+
+    fn with_capacity(count: usize) -> Self {
+        Self { all: String::with_capacity(count * USUAL), ends: Vec::with_capacity(count) }
+    }
+
+    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
+        let previous = self.ends.len().checked_sub(1).map(|last| self.range(last));
+        let start = previous.as_ref().map_or(0, |previous| previous.start);
+        let (shared, added) = take_difference(previous.map(|previous| &self.all[previous]), input)?;
+        let end = start + shared;
+        match str::from_utf8(added) {
+            Ok(added) if self.all.is_char_boundary(end) => {
+                self.all.extend_from_within(start..end);
+                self.all.push_str(added);
+            }
+            // The texts differ in the middle of a character.
+            _ => {
+                let text = [&self.all.as_bytes()[start..end], added].concat();
+                self.all.push_str(str::from_utf8(&text).map_err(|_| Malformed::Text)?);
+            }
+        }
+        self.ends.push(self.all.len());
+        Ok(())
+    }
+
+    fn key(&self, index: usize) -> &str {
+        &self.all[self.range(index)]
+    }
+}
+
+impl Keys for Vec<u64> {
+    type Key = u64;
+
+    fn with_capacity(count: usize) -> Self {
+        Self::with_capacity(count)
+    }
+
+    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
+        self.push(input.rising(self.last().copied())?);
+        Ok(())
+    }
+
+    fn key(&self, index: usize) -> &u64 {
+        &self[index]
+    }
 }
 
 impl Element for String {
-    const SET_VERSION: u8 = 0x21;
+    type Key = str;
+    type Keys = Texts;
+
+    const SET_VERSION: u8 = 0x22;
+    const OLD_SET_VERSION: u8 = 0x21;
 
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         put_text_after(previous.map(Self::as_str), self, out);
     }
 
-    fn take(previous: Option<&Self>, input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        take_text_after(previous.map(Self::as_str), input)
+    fn from_key(key: &str) -> Self {
+        key.to_owned()
     }
 }
 
-/// The same bytes as a set of `String`; cheaper to clone, so the better choice for large sets.
+/// The same bytes as a set of `String`; cheaper to clone.
 impl Element for Arc<str> {
+    type Key = str;
+    type Keys = Texts;
+
     const SET_VERSION: u8 = String::SET_VERSION;
+    const OLD_SET_VERSION: u8 = String::OLD_SET_VERSION;
 
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         put_text_after(previous.map(|text| &**text), self, out);
     }
 
-    fn take(previous: Option<&Self>, input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        take_text_after(previous.map(|text| &**text), input).map(Self::from)
+    fn from_key(key: &str) -> Self {
+        key.into()
     }
 }
 
 impl Element for u64 {
-    const SET_VERSION: u8 = 0x31;
+    type Key = Self;
+    type Keys = Vec<Self>;
+
+    const SET_VERSION: u8 = 0x32;
+    const OLD_SET_VERSION: u8 = 0x31;
 
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         put_rising(out, previous.copied(), *self);
     }
 
-    fn take(previous: Option<&Self>, input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        input.rising(previous.copied())
+    fn from_key(key: &Self) -> Self {
+        *key
     }
 }
 
@@ -75,8 +175,15 @@ pub(super) fn put_text_after(previous: Option<&str>, text: &str, out: &mut Vec<u
     out.extend_from_slice(added);
 }
 
-/// Takes a text that sorts after the previous one and shares no more with it than was said.
+/// Takes a text that sorts after the previous one.
 pub(super) fn take_text_after(previous: Option<&str>, input: &mut Reader<'_>) -> Result<String, Malformed> {
+    let (shared, added) = take_difference(previous, input)?;
+    let previous = previous.unwrap_or_default().as_bytes();
+    String::from_utf8([&previous[..shared], added].concat()).map_err(|_| Malformed::Text)
+}
+
+/// Takes what a text shares with the previous one and what it adds: it sorts after that one and shares no more with it than is said.
+fn take_difference<'a>(previous: Option<&str>, input: &mut Reader<'a>) -> Result<(usize, &'a [u8]), Malformed> {
     let halves = input.byte()?;
     let mut length = |half: u8| match usize::from(half) {
         HALF => input.length()?.checked_add(HALF).ok_or(Malformed::TextTooLong),
@@ -94,8 +201,5 @@ pub(super) fn take_text_after(previous: Option<&str>, input: &mut Reader<'_>) ->
         (Some(_), None) => true,
         (None, _) => is_first && dropped == 0,
     };
-    if !is_after {
-        return Err(Malformed::Order);
-    }
-    String::from_utf8([&previous[..shared], added].concat()).map_err(|_| Malformed::Text)
+    if is_after { Ok((shared, added)) } else { Err(Malformed::Order) }
 }

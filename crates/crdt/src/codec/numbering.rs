@@ -17,6 +17,21 @@ pub(super) struct Numbering<'a> {
     width: u32,
 }
 
+/// Where one is in taking groups of dots.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    previous: Option<u64>,
+    /// The run that the dot before was in; the next one often is too.
+    run: usize,
+}
+
+impl Group {
+    /// The next group begins.
+    pub(super) fn begin(&mut self) {
+        self.previous = None;
+    }
+}
+
 impl<'a> Numbering<'a> {
     pub(super) fn of(context: &'a Context) -> Self {
         let mut total = 0;
@@ -29,20 +44,42 @@ impl<'a> Numbering<'a> {
         Self { runs: context.runs(), starts, total, width }
     }
 
+    /// How many dots there are.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The number of the dot with `counter` in the run with this index.
+    pub(super) fn number_in(&self, run: usize, counter: u64) -> u64 {
+        self.starts[run] + (counter - self.runs[run].first)
+    }
+
     /// The number of a dot that is in the context.
     pub(super) fn number(&self, dot: Dot) -> u64 {
         let index = self.runs.partition_point(|run| run.last_dot() < dot);
-        self.starts[index] + (dot.counter() - self.runs[index].first)
+        self.number_in(index, dot.counter())
     }
 
     /// The dot with a number.
     pub(super) fn dot(&self, number: u64) -> Result<Dot, Malformed> {
+        self.dot_near(number, &mut 0)
+    }
+
+    /// The same; looks in the run `near` first, and says there in which one it was.
+    fn dot_near(&self, number: u64, near: &mut usize) -> Result<Dot, Malformed> {
         if number >= self.total {
             return Err(Malformed::Dot);
         }
-        let index = self.starts.partition_point(|start| *start <= number) - 1;
-        let run = self.runs[index];
-        Ok(Dot::in_run(run.replica, run.first + (number - self.starts[index])))
+        let offset_in = |index: usize| {
+            let (run, start) = (self.runs.get(index)?, self.starts.get(index)?);
+            number.checked_sub(*start).filter(|offset| *offset <= run.last - run.first)
+        };
+        let offset = offset_in(*near).unwrap_or_else(|| {
+            *near = self.starts.partition_point(|start| *start <= number) - 1;
+            number - self.starts[*near]
+        });
+        let run = self.runs[*near];
+        Ok(Dot::in_run(run.replica, run.first + offset))
     }
 
     /// Writes a dot, and before it whether it is the last of a group.
@@ -58,20 +95,29 @@ impl<'a> Numbering<'a> {
         mut each: impl FnMut(&mut BitReader<'_, '_>, Dot) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let mut taken = Vec::new();
-        let mut previous = None;
+        let mut group = Group::default();
         loop {
-            bits.entry()?;
-            let is_last = bits.take(1)? == 0;
-            let number = bits.take(self.width)?;
-            if previous.is_some_and(|previous| number <= previous) {
-                return Err(Malformed::Order);
-            }
-            previous = Some(number);
-            let dot = self.dot(number)?;
+            let (_, dot, is_last) = self.take_next(&mut group, bits)?;
             taken.push(each(bits, dot)?);
             if is_last {
                 return Ok(taken);
             }
         }
+    }
+
+    /// Takes the next dot of a group: its number, itself, and whether it is the last.
+    pub(super) fn take_next(&self, group: &mut Group, bits: &mut BitReader<'_, '_>) -> Result<(u64, Dot, bool), Malformed> {
+        bits.entry()?;
+        let (is_last, number) = if self.width < 64 {
+            let both = bits.take(self.width + 1)?;
+            (both & 1 == 0, both >> 1)
+        } else {
+            (bits.take(1)? == 0, bits.take(self.width)?)
+        };
+        if group.previous.is_some_and(|previous| number <= previous) {
+            return Err(Malformed::Order);
+        }
+        group.previous = Some(number);
+        Ok((number, self.dot_near(number, &mut group.run)?, is_last))
     }
 }

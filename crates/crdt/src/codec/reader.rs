@@ -5,7 +5,9 @@ use super::{Limits, Malformed};
 /// The input of a decoder.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    rest: &'a [u8],
+    /// The whole input; bytes before `at` are taken.
+    bytes: &'a [u8],
+    at: usize,
     entries_left: usize,
     text_left: usize,
     longest_text: usize,
@@ -16,11 +18,30 @@ impl<'a> Reader<'a> {
         if bytes.len() > limits.bytes {
             return Err(Malformed::TooManyBytes);
         }
-        Ok(Self { rest: bytes, entries_left: limits.entries, text_left: limits.bytes, longest_text: limits.text })
+        Ok(Self { bytes, at: 0, entries_left: limits.entries, text_left: limits.bytes, longest_text: limits.text })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.at == self.bytes.len()
+    }
+
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// The next eight bytes, or those that are left, as a number with the lowest first, and how many they are. They are not taken.
+    pub(super) fn word(&self) -> (u64, u32) {
+        let rest = &self.bytes[self.at..];
+        if let Some(word) = rest.first_chunk() {
+            return (u64::from_le_bytes(*word), 8);
+        }
+        rest.iter().rev().fold((0, 0), |(word, count), byte| (word << 8 | u64::from(*byte), count + 1))
+    }
+
+    /// Takes bytes that were looked at.
+    pub(super) fn skip(&mut self, count: u32) {
+        self.at += count as usize;
     }
 
     /// One byte.
@@ -28,8 +49,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Short`] at the end.
     pub fn byte(&mut self) -> Result<u8, Malformed> {
-        let (byte, rest) = self.rest.split_first().ok_or(Malformed::Short)?;
-        self.rest = rest;
+        let byte = self.bytes.get(self.at).ok_or(Malformed::Short)?;
+        self.at += 1;
         Ok(*byte)
     }
 
@@ -38,8 +59,9 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Short`] if there are fewer.
     pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Short)?;
-        self.rest = rest;
+        let end = self.at.checked_add(length).ok_or(Malformed::Short)?;
+        let bytes = self.bytes.get(self.at..end).ok_or(Malformed::Short)?;
+        self.at = end;
         Ok(bytes)
     }
 
@@ -48,6 +70,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Number`] for another form or more than 64 bits, [`Malformed::Short`] at the end.
     pub fn number(&mut self) -> Result<u64, Malformed> {
+        // Most numbers are short.
+        if let Some(byte) = self.bytes.get(self.at)
+            && *byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

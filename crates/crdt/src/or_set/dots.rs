@@ -1,26 +1,21 @@
 //! The dots of one element: nearly always one.
 
-use std::{mem, slice};
+use std::slice;
 
-use crate::{Context, Dot};
+use crate::Dot;
 
-/// One or more dots, sorted.
+/// Dots, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dots {
     /// The usual case, without an allocation.
     One(Dot),
-    /// Concurrent adds: two or more.
+    /// Concurrent adds: two or more. None only while a join is under way.
     Many(Vec<Dot>),
 }
 
 impl Dots {
-    /// The dots in `dots`, which are sorted; `None` when there are none.
-    pub(crate) fn new(dots: Vec<Dot>) -> Option<Self> {
-        match *dots {
-            [] => None,
-            [dot] => Some(Self::One(dot)),
-            _ => Some(Self::Many(dots)),
-        }
+    pub(super) fn none() -> Self {
+        Self::Many(Vec::new())
     }
 
     pub(crate) fn as_slice(&self) -> &[Dot] {
@@ -30,53 +25,49 @@ impl Dots {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
     pub(super) fn insert(&mut self, dot: Dot) {
-        let mut dots = self.as_slice().to_vec();
-        if let Err(index) = dots.binary_search(&dot) {
-            dots.insert(index, dot);
-            *self = Self::Many(dots);
+        match self {
+            Self::One(held) if *held == dot => {}
+            Self::One(held) => *self = Self::Many(vec![dot.min(*held), dot.max(*held)]),
+            Self::Many(dots) if dots.is_empty() => *self = Self::One(dot),
+            Self::Many(dots) => {
+                if let Err(index) = dots.binary_search(&dot) {
+                    dots.insert(index, dot);
+                }
+            }
         }
     }
 
-    /// What is left without `dot`.
-    pub(super) fn without(&mut self, dot: Dot) -> Option<Self> {
+    pub(super) fn remove(&mut self, dot: Dot) {
         match self {
-            Self::One(held) => (*held != dot).then_some(Self::One(*held)),
+            Self::One(held) if *held == dot => *self = Self::none(),
+            Self::One(_) => {}
             Self::Many(dots) => {
                 dots.retain(|held| *held != dot);
-                Self::new(mem::take(dots))
+                if let [left] = **dots {
+                    *self = Self::One(left);
+                }
             }
         }
     }
+}
 
-    /// The dots of an element that both sides have: those that both hold, and those that one holds and the other has not seen.
-    pub(super) fn join(self, seen: &Context, theirs: &Self, their_seen: &Context) -> Option<Self> {
-        if let (Self::One(mine), Self::One(their)) = (&self, theirs) {
-            let keeps_mine = mine == their || !their_seen.contains(*mine);
-            let keeps_theirs = mine != their && !seen.contains(*their);
-            return match (keeps_mine, keeps_theirs) {
-                (true, true) => Some(Self::Many(vec![*mine.min(their), *mine.max(their)])),
-                (true, false) => Some(Self::One(*mine)),
-                (false, true) => Some(Self::One(*their)),
-                (false, false) => None,
-            };
-        }
-        let (mine, theirs) = (self.as_slice(), theirs.as_slice());
-        let kept = mine.iter().filter(|dot| theirs.contains(dot) || !their_seen.contains(**dot));
-        let fresh = theirs.iter().filter(|dot| !seen.contains(**dot));
-        let mut dots: Vec<Dot> = kept.chain(fresh).copied().collect();
-        dots.sort_unstable();
-        Self::new(dots)
+impl AsRef<[Dot]> for Dots {
+    fn as_ref(&self) -> &[Dot] {
+        self.as_slice()
     }
+}
 
-    /// The dots of an element that the other side does not have: those that it has not seen.
-    pub(super) fn unseen(self, their_seen: &Context) -> Option<Self> {
-        match self {
-            Self::One(dot) => (!their_seen.contains(dot)).then_some(Self::One(dot)),
-            Self::Many(mut dots) => {
-                dots.retain(|dot| !their_seen.contains(*dot));
-                Self::new(dots)
-            }
+/// Sorted dots.
+impl From<&[Dot]> for Dots {
+    fn from(dots: &[Dot]) -> Self {
+        match *dots {
+            [dot] => Self::One(dot),
+            _ => Self::Many(dots.to_vec()),
         }
     }
 }

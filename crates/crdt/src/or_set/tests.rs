@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    codec::Wire,
+    codec::{Limits, Malformed, Wire},
     laws::{self, Replica, Tried},
 };
 
@@ -129,27 +129,31 @@ proptest! {
     }
 
     #[test]
-    fn both_orders_hold_the_same_dots(steps in laws::steps::<OrSet<u64>>()) {
+    fn both_maps_hold_the_same_dots(steps in laws::steps::<OrSet<u64>>()) {
         let run = laws::run::<OrSet<u64>>(&steps);
         for set in run.replicas.iter().chain(&run.messages) {
-            let mut by_element: Vec<(Dot, u64)> = set.entries().flat_map(|(element, dots)| dots.iter().map(|dot| (*dot, *element))).collect();
+            let mut by_element: Vec<(Dot, u64)> =
+                set.entries().into_iter().flat_map(|(element, dots)| dots.iter().map(|dot| (*dot, *element))).collect();
             by_element.sort_unstable();
-            prop_assert!(set.by_dot.iter().map(|(dot, element)| (*dot, *element)).eq(by_element));
-            prop_assert!(set.by_dot.iter().all(|(dot, _)| set.context.contains(*dot)));
+            let by_dot = set.by_dot.iter().map(|(dot, slot)| (dot, set.elements.at(slot).unwrap().element));
+            prop_assert!(by_dot.eq(by_element));
+            prop_assert!(set.by_dot.iter().all(|(dot, _)| set.context.contains(dot) && set.by_dot.contains(dot)));
+            prop_assert!(set.elements.iter().all(|held| held.dots.as_slice().is_sorted()));
+            prop_assert_eq!(set.elements.iter().count(), set.len());
         }
     }
 
     #[test]
-    fn a_join_by_changes_is_a_join_of_all(mine in laws::steps::<OrSet<u64>>(), picks in laws::picks()) {
+    fn merging_bytes_is_decoding_and_merging(mine in laws::steps::<OrSet<u64>>(), picks in laws::picks()) {
         let run = laws::run::<OrSet<u64>>(&mine);
         let all: Vec<&OrSet<u64>> = run.replicas.iter().chain(&run.messages).collect();
         for pick in picks.windows(2) {
             let (one, other) = (*pick[0].get(&all), *pick[1].get(&all));
-            let (mut patched, mut rebuilt) = (one.clone(), one.clone());
-            let gone = one.removed_by(other);
-            patched.patch(&gone, other.clone());
-            rebuilt.rebuild(&gone, other.clone());
-            prop_assert_eq!(patched, rebuilt);
+            let (mut of_bytes, mut merged) = (one.clone(), one.clone());
+            of_bytes.merge_bytes(&other.encode(), Limits::default()).unwrap();
+            merged.merge(other.clone());
+            prop_assert_eq!(of_bytes.encode(), merged.encode());
+            prop_assert_eq!(of_bytes, merged);
         }
     }
 }
@@ -194,4 +198,33 @@ fn a_delta_stays_small_beside_a_large_set() {
     set.merge(delta);
     assert_eq!(set, other);
     assert_eq!(set.add(US, 500).encode().len(), 9, "version; one replica, its id, one run, of one dot; one element of two bytes; its dot");
+}
+
+#[test]
+fn bytes_that_are_refused_change_nothing() {
+    let (mut set, mut other) = (OrSet::<String>::new(), OrSet::<String>::new());
+    set.add(EU, "mug".to_owned());
+    other.add(US, "tea".to_owned());
+    let before = set.clone();
+    let bytes = other.encode();
+    for cut in 0..bytes.len() {
+        assert!(set.merge_bytes(&bytes[..cut], Limits::default()).is_err(), "cut short at {cut}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(set.merge_bytes(&longer, Limits::default()), Err(Malformed::Trailing));
+    assert_eq!(set, before);
+}
+
+#[test]
+fn a_state_with_a_long_history_is_merged_as_its_bytes_are() {
+    let (mut set, mut other) = (OrSet::<u64>::new(), OrSet::<u64>::new());
+    set.add(US, 1);
+    for number in 0..5000 {
+        other.add(EU, number % 3);
+    }
+    let mut of_bytes = set.clone();
+    of_bytes.merge_bytes(&other.encode(), Limits::default()).unwrap();
+    set.merge(other);
+    assert_eq!(set, of_bytes);
+    assert_eq!(set.len(), 3);
 }

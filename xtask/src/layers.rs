@@ -35,7 +35,7 @@ struct Layer {
     peers: Peers,
 }
 
-/// The lowest first. `crdt`, `lease`, `engines`, `sim` and `e2e` have their place before they exist.
+/// The lowest first. `lease` and `sim` have their place before they exist.
 const LAYERS: [Layer; 5] = [
     Layer { name: "L0 pure", members: &["crates/ids", "crates/money", "crates/crdt", "crates/promises"], peers: Peers::Left },
     Layer { name: "L1 contract", members: &["crates/proto"], peers: Peers::None },

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use config::{Reader, Source};
 use futures::FutureExt as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -130,6 +130,10 @@ impl Process {
         tracing::info!(listen = %self.base.listen, admin = %self.base.admin, "serving");
         seen.mark_unchanged();
         let router = router.layer(axum::middleware::from_fn(observe));
+        // An answer must not wait until the client has acknowledged the one before, which it may take 40 ms for.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
         let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
         let server = tokio::spawn(server.into_future());

@@ -2,8 +2,7 @@
 
 use rpc::{Grpc, Process, Readiness, process::Fatal};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::{
     Node,
@@ -19,13 +18,15 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
     let listener =
         TcpListener::bind(config.peer_listen).await.map_err(|error| format!("cannot listen on {}: {error}", config.peer_listen))?;
+    // Told here, as a server that is handed its connections does not see to it: an answer must not wait for an acknowledgement.
+    let listener = TcpIncoming::from(listener).with_nodelay(Some(true));
     let node = Node::start(config.node, process.shutdown.clone()).await?;
 
     let peer = PeerServiceServer::new(Peer { node: node.clone() }).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE);
     let (left, leaving) = tokio::sync::oneshot::channel::<()>();
     process.spawn("peer port", async move {
-        let server = Server::builder().tcp_nodelay(true).initial_stream_window_size(4 << 20).initial_connection_window_size(8 << 20);
-        let server = { server }.add_service(peer).serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+        let server = Server::builder().initial_stream_window_size(4 << 20).initial_connection_window_size(8 << 20);
+        let server = { server }.add_service(peer).serve_with_incoming_shutdown(listener, async {
             let _ = leaving.await;
         });
         // Streams of other sites have no end of their own, so they are not waited for.

@@ -2,7 +2,7 @@
 //!
 //! A call whose outcome is unknown stays open to the end: it may take effect at any later moment, or never.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a client did to a register. Values are unique, 0 is "nothing there".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,35 +22,24 @@ pub(crate) struct Op {
     pub(crate) end: Option<u64>,
 }
 
-/// The value after a call, if the call could have gone like this.
-fn step(value: u64, call: Call) -> Option<u64> {
-    match call {
-        Call::Read(seen) => seen.is_none_or(|seen| seen == value).then_some(value),
-        Call::Write(new) => Some(new),
-        Call::Swap(expected, new, done) => {
-            let does = value == expected;
-            done.is_none_or(|done| done == does).then_some(if does { new } else { value })
-        }
-    }
-}
-
 /// Whether some order of the calls, which respects who ended before whom began, explains all that was seen.
 pub(crate) fn is_linearizable(ops: &[Op]) -> bool {
     let mut ops: Vec<Op> = ops.iter().filter(|op| op.end.is_some() || !matches!(op.call, Call::Read(_))).copied().collect();
     ops.sort_by_key(|op| op.start);
-    let words = ops.len().div_ceil(64);
-    let mut seen: HashSet<(Vec<u64>, u64)> = HashSet::new();
+    let search = Search::new(ops);
+    let mut seen: HashSet<(Done, u64)> = HashSet::new();
     // Depth first; each frame is a set of calls that have taken effect, and the value after them.
-    let mut stack = vec![(vec![0u64; words], 0u64)];
+    let mut stack = vec![(Done(vec![0; search.ops.len().div_ceil(64)]), 0)];
     while let Some((done, value)) = stack.pop() {
-        let is_done = |index: usize| done[index / 64] >> (index % 64) & 1 == 1;
-        let open: Vec<usize> = (0..ops.len()).filter(|index| !is_done(*index)).collect();
         // The next to take effect began before any of the others ended.
-        let Some(first_end) = open.iter().filter_map(|index| ops[*index].end).min() else { return true };
-        for index in open.into_iter().take_while(|index| ops[*index].start <= first_end) {
-            if let Some(next) = step(value, ops[index].call) {
+        let open = || (0..search.ops.len()).filter(|index| !done.has(*index));
+        let Some(first_end) = open().filter_map(|index| search.ops[index].end).min() else { return true };
+        let began = || open().take_while(|index| search.ops[*index].start <= first_end);
+        for index in began().filter(|index| search.ops[*index].end.is_some()) {
+            for (used, next) in search.ways(&done, value, index, began) {
                 let mut done = done.clone();
-                done[index / 64] |= 1 << (index % 64);
+                done.add(index);
+                used.into_iter().for_each(|used| done.add(used));
                 if seen.insert((done.clone(), next)) {
                     stack.push((done, next));
                 }
@@ -58,6 +47,77 @@ pub(crate) fn is_linearizable(ops: &[Op]) -> bool {
         }
     }
     false
+}
+
+/// A set of calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Done(Vec<u64>);
+
+impl Done {
+    fn has(&self, index: usize) -> bool {
+        (self.0[index / 64] >> (index % 64)) & 1 == 1
+    }
+
+    fn add(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
+    }
+}
+
+/// Calls of unknown outcome are only taken right before a call that cannot be explained without them: one that nobody needs might as well
+/// never have taken effect, and one that is needed later might as well have taken effect later.
+struct Search {
+    ops: Vec<Op>,
+    /// The call of unknown outcome that would leave a value.
+    makers: HashMap<u64, usize>,
+}
+
+impl Search {
+    fn new(ops: Vec<Op>) -> Self {
+        let unknown = ops.iter().enumerate().filter(|(_, op)| op.end.is_none());
+        let makers = unknown.filter_map(|(index, op)| match op.call {
+            Call::Write(new) | Call::Swap(_, new, _) => Some((new, index)),
+            Call::Read(_) => None,
+        });
+        Self { makers: makers.collect(), ops }
+    }
+
+    /// The calls of unknown outcome that lead from one value to another.
+    fn lead(&self, done: &Done, began: &[usize], from: u64, to: u64) -> Option<Vec<usize>> {
+        if from == to {
+            return Some(Vec::new());
+        }
+        let maker = *self.makers.get(&to).filter(|maker| !done.has(**maker) && began.contains(maker))?;
+        let mut used = match self.ops[maker].call {
+            // Values are unique, so this ends.
+            Call::Swap(expected, ..) => self.lead(done, began, from, expected)?,
+            _ => Vec::new(),
+        };
+        used.push(maker);
+        Some(used)
+    }
+
+    /// The ways in which a call could go: calls of unknown outcome right before it, and the value after it.
+    fn ways<I: Iterator<Item = usize>>(&self, done: &Done, value: u64, index: usize, began: impl Fn() -> I) -> Vec<(Vec<usize>, u64)> {
+        let unknown: Vec<usize> = began().filter(|index| self.ops[*index].end.is_none()).collect();
+        match self.ops[index].call {
+            Call::Write(new) => vec![(Vec::new(), new)],
+            Call::Read(None) => vec![(Vec::new(), value)],
+            Call::Read(Some(seen)) => self.lead(done, &unknown, value, seen).map(|used| (used, seen)).into_iter().collect(),
+            Call::Swap(expected, new, Some(true)) => {
+                self.lead(done, &unknown, value, expected).map(|used| (used, new)).into_iter().collect()
+            }
+            Call::Swap(expected, ..) if value != expected => vec![(Vec::new(), value)],
+            // It failed although its value is there: somebody whose outcome is unknown was first.
+            Call::Swap(..) => {
+                let others = unknown.iter().filter_map(|other| match self.ops[*other].call {
+                    Call::Write(new) => Some((vec![*other], new)),
+                    Call::Swap(expected, new, _) if expected == value => Some((vec![*other], new)),
+                    _ => None,
+                });
+                others.collect()
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +141,16 @@ mod tests {
         assert!(is_linearizable(&[unknown, op(Call::Read(Some(0)), 2, 3)]));
         assert!(is_linearizable(&[unknown, op(Call::Read(Some(0)), 2, 3), op(Call::Read(Some(1)), 4, 5)]), "it may come late");
         assert!(!is_linearizable(&[unknown, op(Call::Read(Some(1)), 2, 3), op(Call::Read(Some(0)), 4, 5)]), "but not go again");
+    }
+
+    #[test]
+    fn unknown_calls_may_build_on_one_another() {
+        let unknown = |call, start| Op { call, start, end: None };
+        let chain = [unknown(Call::Write(1), 0), unknown(Call::Swap(1, 2, None), 1)];
+        assert!(is_linearizable(&[chain[0], chain[1], op(Call::Read(Some(2)), 5, 6)]));
+        assert!(!is_linearizable(&[chain[1], op(Call::Read(Some(2)), 5, 6)]), "nobody wrote what was swapped");
+        let failed = op(Call::Swap(0, 9, Some(false)), 5, 6);
+        assert!(is_linearizable(&[chain[0], failed]) && !is_linearizable(&[failed]));
     }
 
     #[test]

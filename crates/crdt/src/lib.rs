@@ -21,7 +21,7 @@
 //! Two rules for the caller. A [`ReplicaId`] names one writer at a time: a region that lost its state comes back under a new one, or two
 //! events get one name. And an operation runs on the replica's own newest state, never on an older copy of it, for the same reason.
 //!
-//! Pure: no clock, no randomness, no input or output. [`codec`] turns every type into bytes and back.
+//! Pure: no clock, no randomness that a result shows (hash tables have seeds), no input or output. [`codec`] turns every type into bytes and back.
 
 mod cart;
 pub mod codec;

@@ -74,33 +74,33 @@ impl Reserver {
     }
 
     async fn batch(self, Batch { mut waiting, turn }: Batch<Asked, Answer>) {
+        if waiting.is_empty() {
+            return;
+        }
         waiting.sort_by_key(|one| one.asked.id);
         let (mut together, mut alone): (Vec<Waiting>, Vec<Waiting>) = (Vec::with_capacity(waiting.len()), Vec::new());
         for one in waiting {
             let is_repeat = together.last().is_some_and(|last| last.asked.id == one.asked.id);
             if is_repeat { alone.push(one) } else { together.push(one) }
         }
-        if together.len() < 2 {
-            alone.append(&mut together);
-        } else {
-            match self.reserve(together.iter().map(|one| &one.asked).collect()).await {
-                Ok(mut decided) => {
-                    for one in together {
-                        match decided.remove(&one.asked.id) {
-                            Some(Decided::Reserved(lines)) => {
-                                let events = vec![Event::Reserved(lines)];
-                                one.answer(Ok(Tried::Applied(Applied { state: State::Reserved, events })));
-                            }
-                            Some(Decided::Refused(refusal)) => one.answer(Err(refusal.into())),
-                            Some(Decided::Short(skus)) => one.answer(Ok(Tried::Short(skus))),
-                            None => alone.push(one),
+        // A batch of one keeps its turn too: what comes meanwhile shall come together.
+        match self.reserve(together.iter().map(|one| &one.asked).collect()).await {
+            Ok(mut decided) => {
+                for one in together {
+                    match decided.remove(&one.asked.id) {
+                        Some(Decided::Reserved(lines)) => {
+                            let events = vec![Event::Reserved(lines)];
+                            one.answer(Ok(Tried::Applied(Applied { state: State::Reserved, events })));
                         }
+                        Some(Decided::Refused(refusal)) => one.answer(Err(refusal.into())),
+                        Some(Decided::Short(skus)) => one.answer(Ok(Tried::Short(skus))),
+                        None => alone.push(one),
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(%error, orders = together.len(), "orders that came together are tried one by one");
-                    alone.append(&mut together);
-                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, orders = together.len(), "orders that came together are tried one by one");
+                alone.append(&mut together);
             }
         }
         drop(turn);

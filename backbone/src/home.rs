@@ -125,7 +125,7 @@ impl Home {
         };
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(|| format!("read {}", path.display()))?;
-        let settings: Settings = serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let mut settings: Settings = serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))?;
         if settings.brokers != brokers {
             bail!(
                 "{} was made with --brokers {}, and a Kafka cluster keeps its number of controllers: \
@@ -136,6 +136,9 @@ impl Home {
             );
         }
         // Made before a secret was added: the new one is kept too.
+        for role in OWNERS {
+            settings.secrets.roles.entry(role.to_owned()).or_insert_with(random_hex);
+        }
         let whole = serde_json::to_vec_pretty(&settings)?;
         if whole != text.as_bytes() {
             write_atomically(&path, 0o600, &whole)?;
@@ -228,7 +231,7 @@ mod tests {
         let home = Home::at(&folder).unwrap();
         home.create().unwrap();
         let first = home.settings(1).unwrap();
-        assert_eq!(first.secrets.roles.len(), 4);
+        assert_eq!(first.secrets.roles.len(), OWNERS.len());
         assert_eq!(home.settings(1).unwrap().secrets.superuser, first.secrets.superuser);
         assert!(home.settings(3).unwrap_err().to_string().contains("--brokers 1"));
         let held = home.lock().unwrap();

@@ -9,7 +9,7 @@ use ids::Region;
 use crate::{
     engine::{Context, postgres::databases},
     mirror,
-    plan::{Job, OWNERS, Place},
+    plan::{Job, MIGRATED, Place},
     probe, seed, supervisor, topics,
 };
 
@@ -21,7 +21,7 @@ pub async fn run(context: &Context, job: Job) -> Result<()> {
     match job {
         Job::Databases(region) => databases::ensure(context, region).await,
         Job::Migrations(region) => {
-            try_join_all(OWNERS.iter().map(|name| supervisor::run_once(context, region, name, "migrate"))).await.map(drop)
+            try_join_all(MIGRATED.iter().map(|name| supervisor::run_once(context, region, name, "migrate"))).await.map(drop)
         }
         Job::Mirror => mirror::ensure(context).await,
         Job::Topics(region) => topics::ensure(context, region).await,

@@ -1,7 +1,7 @@
 //! The mirror: each region's database subscribes to what the other publishes.
 //!
-//! A service's migrations make a publication named `<something>_mirror`; here the other region gets the subscription
-//! `<something>_mirror_from_<region>`. `origin = none` keeps a row from travelling back. `synchronous_commit = local` makes an applied
+//! A service's migrations make publications named `<something>_mirror`; here the other region gets one subscription for all of them,
+//! `market_from_<region>`: it has a prefix of what was committed here, and whoever waits for one commit waits for all before it. `origin = none` keeps a row from travelling back. `synchronous_commit = local` makes an applied
 //! commit flush at once: at the default (off) a commit that waits for this region would wait for the WAL writer, 200 ms.
 //! A subscription reaches its publisher through the link between the regions.
 
@@ -23,6 +23,7 @@ use crate::engine::{
 const MADE_WITHIN: &str = "60s";
 /// Looking for new tables gives up after this; it takes some round trips.
 const REFRESHED_WITHIN: &str = "5s";
+const IS_SUBSCRIBED: &str = "SELECT 1 FROM pg_subscription WHERE subname = $1";
 /// PostgreSQL's code for a statement that took too long.
 const CANCELLED: &str = "57014";
 
@@ -54,31 +55,51 @@ async fn subscribe(context: &Context, publisher: Region, from: &mut PgConnection
         context.plan.ports.across(publisher.peer(), "postgres"),
         context.settings.secrets.superuser
     );
-    for publication in publications {
-        let name = format!("{publication}_from_{publisher}");
-        let enabled: Option<bool> = sqlx::query_scalar("SELECT subenabled FROM pg_subscription WHERE subname = $1")
-            .bind(&name)
-            .fetch_optional(&mut *to)
-            .await
-            .context("look for the subscription")?;
-        if enabled.is_some() {
-            run(to, format!("ALTER SUBSCRIPTION \"{name}\" CONNECTION '{address}'")).await?;
-        } else {
-            create(from, to, &publication, &name, &address).await?;
-        }
-        if enabled == Some(true) {
-            // Takes in tables that a later migration added.
-            refresh(to, &name).await?;
-        } else {
-            // New, or made by an `up` that was killed before it came here.
-            let rows = fill::missing_rows(from, to, &publication).await?;
-            if rows > 0 {
-                tracing::warn!(subscription = name, rows, "was missing although there was data: the rows were copied");
-            }
-            run(to, format!("ALTER SUBSCRIPTION \"{name}\" ENABLE")).await?;
+    let name = format!("market_from_{publisher}");
+    // As it was called when orders alone were mirrored.
+    let before = format!("order_mirror_from_{publisher}");
+    if exists(to, IS_SUBSCRIBED, &before).await? {
+        run(to, format!("ALTER SUBSCRIPTION \"{before}\" RENAME TO \"{name}\"")).await?;
+    }
+    let known: Option<(bool, Vec<String>)> = sqlx::query_as("SELECT subenabled, subpublications FROM pg_subscription WHERE subname = $1")
+        .bind(&name)
+        .fetch_optional(&mut *to)
+        .await
+        .context("look for the subscription")?;
+    let (is_enabled, heard) = known.clone().unwrap_or_default();
+    if known.is_some() {
+        run(to, format!("ALTER SUBSCRIPTION \"{name}\" CONNECTION '{address}'")).await?;
+    } else {
+        create(from, to, &publications, &name, &address).await?;
+    }
+    let new: Vec<&String> = publications.iter().filter(|publication| !is_enabled || !heard.contains(publication)).collect();
+    for publication in &new {
+        // New, or made by an `up` that was killed before it came here.
+        let rows = fill::missing_rows(from, to, publication).await?;
+        if rows > 0 {
+            tracing::warn!(subscription = name, %publication, rows, "was missing although there was data: the rows were copied");
         }
     }
+    if known.is_some() && !new.is_empty() {
+        let all = quoted(&publications);
+        ask(
+            to,
+            MADE_WITHIN,
+            format!("ALTER SUBSCRIPTION \"{name}\" SET PUBLICATION {all} WITH (copy_data = false, refresh = {is_enabled})"),
+        )
+        .await?;
+    } else if is_enabled {
+        // Takes in tables that a later migration added.
+        refresh(to, &name).await?;
+    }
+    if !is_enabled {
+        run(to, format!("ALTER SUBSCRIPTION \"{name}\" ENABLE")).await?;
+    }
     Ok(())
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// A link that is cut does not keep the market from starting: tables that are new are then taken in at the next start.
@@ -106,7 +127,7 @@ fn is_cancelled(error: &anyhow::Error) -> bool {
 }
 
 /// Makes a subscription that does not run yet. Its slot keeps all that is written from now on.
-async fn create(from: &mut PgConnection, to: &mut PgConnection, publication: &str, name: &str, address: &str) -> Result<()> {
+async fn create(from: &mut PgConnection, to: &mut PgConnection, publications: &[String], name: &str, address: &str) -> Result<()> {
     // A slot of that name without its subscription is what an `up` that was killed here leaves behind.
     if exists(from, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND NOT active", name).await? {
         run(from, format!("SELECT pg_drop_replication_slot('{name}')")).await?;
@@ -115,8 +136,9 @@ async fn create(from: &mut PgConnection, to: &mut PgConnection, publication: &st
         to,
         MADE_WITHIN,
         format!(
-            "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{address}' PUBLICATION \"{publication}\" \
-             WITH (enabled = false, origin = none, copy_data = false, synchronous_commit = local, failover = false)"
+            "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{address}' PUBLICATION {} \
+             WITH (enabled = false, origin = none, copy_data = false, synchronous_commit = local, failover = false)",
+            quoted(publications)
         ),
     )
     .await

@@ -173,7 +173,9 @@ pub struct Ports {
 pub const MAX_SHIFT: u16 = 8_000;
 
 /// The services with a schema and a role of their own.
-pub const OWNERS: [&str; 5] = ["cart", "inventory", "payment", "order", "region"];
+pub const OWNERS: [&str; 5] = ["region", "cart", "inventory", "payment", "order"];
+/// Those of them that migrate their schema; that of `region` is made with the database.
+pub const MIGRATED: [&str; 4] = ["cart", "inventory", "payment", "order"];
 
 /// Services of a region and their offset in its port range.
 const SERVICES: [(&str, u16); 7] =

@@ -14,16 +14,17 @@ use std::{
 };
 
 use config::Secret;
+use ids::Region;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 
 use crate::{eventually, free_port, keeper, parts};
 
 /// As in a running market (`backbone/src/engine/postgres/databases.rs`).
-const OWNERS: [&str; 4] = ["cart", "inventory", "payment", "order"];
+const OWNERS: [&str; 5] = ["region", "cart", "inventory", "payment", "order"];
 const PASSWORD: &str = "test";
 
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 16] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "wal_level=logical",
@@ -32,6 +33,10 @@ const SETTINGS: [&str; 12] = [
     // Each service that a test starts makes a slot for its outbox.
     "max_replication_slots=200",
     "max_wal_senders=200",
+    "max_worker_processes=40",
+    "max_logical_replication_workers=32",
+    "max_active_replication_origins=100",
+    "wal_retrieve_retry_interval=100ms",
     "shared_buffers=64MB",
     "jit=off",
     // What a crash of the machine would lose is of no use to anybody; a crash of the server loses nothing.
@@ -95,12 +100,20 @@ impl Postgres {
         this
     }
 
-    /// A new database like `market`, in which every service has its schema and role; the URL is `service`'s. Its tables are not there
-    /// yet: [`crate::Running::migrated`] or the service's migrator make them.
+    /// A new database of region eu, see [`Postgres::database_in`].
     ///
     /// # Panics
     /// When the server does not do it.
     pub async fn database(&self, service: &str) -> Secret {
+        self.database_in(Region::Eu, service).await
+    }
+
+    /// A new database like `market`, in which every service has its schema and role; the URL is `service`'s. Its tables are not there
+    /// yet: [`crate::Running::migrated`] or the service's migrator make them. The region holds both homes.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn database_in(&self, region: Region, service: &str) -> Secret {
         let name = format!("market_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut connection = self.connect("postgres").await.expect("postgres answers");
         run(&mut connection, format!("CREATE DATABASE {name}")).await;
@@ -113,6 +126,8 @@ impl Postgres {
             );
             run(&mut connection, schema_sql).await;
         }
+        run(&mut connection, store::region::setup(region)).await;
+        run(&mut connection, "UPDATE region.homes SET holder = region.self()".to_owned()).await;
         self.url(service, &name)
     }
 
@@ -122,8 +137,41 @@ impl Postgres {
     /// When `url` is not one of [`Postgres::database`].
     #[must_use]
     pub fn as_service(&self, service: &str, url: &Secret) -> Secret {
-        let (_, name) = url.expose().rsplit_once('/').expect("a database URL ends in its name");
-        self.url(service, name)
+        self.url(service, name_of(url))
+    }
+
+    /// A superuser's connection to the database that `url` names.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn superuser(&self, url: &Secret) -> PgConnection {
+        self.connect(name_of(url)).await.expect("postgres answers")
+    }
+
+    /// Mirrors two databases of [`Postgres::database_in`], one of each region and with their tables, as a running market does
+    /// (`backbone/src/mirror.rs`). Each holds its own home from now on.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn mirror(&self, eu: &Secret, us: &Secret) {
+        for (region, from, to) in [(Region::Eu, eu, us), (Region::Us, us, eu)] {
+            let (publisher, mut from, mut to) = (name_of(from), self.superuser(from).await, self.superuser(to).await);
+            run(&mut from, "UPDATE region.homes SET holder = home".to_owned()).await;
+            // Within one server a subscription cannot make its own slot: it would wait for itself.
+            run(&mut from, format!("SELECT pg_create_logical_replication_slot('{publisher}', 'pgoutput')")).await;
+            let publications = "SELECT string_agg(quote_ident(pubname), ', ') FROM pg_publication WHERE pubname LIKE '%\\_mirror'";
+            let publications: String = sqlx::query_scalar(publications).fetch_one(&mut from).await.expect("there are publications");
+            run(
+                &mut to,
+                format!(
+                    "CREATE SUBSCRIPTION market_from_{region} CONNECTION 'host=127.0.0.1 port={} dbname={publisher} user=postgres' \
+                     PUBLICATION {publications} WITH (create_slot = false, slot_name = '{publisher}', origin = none, copy_data = false, \
+                     synchronous_commit = local)",
+                    self.port
+                ),
+            )
+            .await;
+        }
     }
 
     fn url(&self, service: &str, database: &str) -> Secret {
@@ -141,6 +189,10 @@ impl Postgres {
         let options = PgConnectOptions::new_without_pgpass().host(&Ipv4Addr::LOCALHOST.to_string()).port(self.port);
         PgConnection::connect_with(&options.username("postgres").database(database)).await
     }
+}
+
+fn name_of(url: &Secret) -> &str {
+    url.expose().rsplit_once('/').expect("a database URL ends in its name").1
 }
 
 async fn run(connection: &mut PgConnection, sql: String) {

@@ -27,9 +27,16 @@ pub(super) async fn missing_rows(from: &mut PgConnection, to: &mut PgConnection,
     if !exists(to, "SELECT 1 FROM pg_replication_origin WHERE roname = $1", ORIGIN).await? {
         run(to, format!("SELECT pg_replication_origin_create('{ORIGIN}')")).await?;
     }
-    run(to, format!("SET session_replication_role = replica; SELECT pg_replication_origin_session_setup('{ORIGIN}')")).await?;
+    run(
+        to,
+        format!(
+            "SET session_replication_role = replica; SET region.is_filling = on; SELECT pg_replication_origin_session_setup('{ORIGIN}')"
+        ),
+    )
+    .await?;
     let copied = copy(from, to, publication).await;
-    run(to, "SELECT pg_replication_origin_session_reset(); SET session_replication_role = origin".to_owned()).await?;
+    run(to, "SELECT pg_replication_origin_session_reset(); RESET region.is_filling; SET session_replication_role = origin".to_owned())
+        .await?;
     copied
 }
 

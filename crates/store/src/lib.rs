@@ -6,6 +6,7 @@ pub mod consumers;
 pub mod idempotency;
 pub mod inbox;
 pub mod outbox;
+pub mod region;
 mod together;
 pub mod two_phase;
 mod upkeep;

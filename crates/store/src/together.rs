@@ -24,6 +24,11 @@ impl<A, R> Waiting<A, R> {
     pub fn answer(self, answer: R) {
         let _ = self.answer.send(answer);
     }
+
+    /// Ends when nobody listens any more.
+    pub async fn given_up(&mut self) {
+        self.answer.closed().await;
+    }
 }
 
 /// A batch, and the turn that it has: dropping the turn lets the next batch begin.

@@ -2,7 +2,7 @@
 
 mod wire;
 
-use ids::{OrderId, Region};
+use ids::OrderId;
 use prost::Message as _;
 use proto::order::v1::{
     CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, Order, PlaceOrderRequest, PlaceOrderResponse,
@@ -23,7 +23,6 @@ use wire::{decode, encode, malformed};
 /// Answers the RPCs.
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
-    pub(crate) home: Region,
     pub(crate) placer: Placer,
     pub(crate) driver: Driver,
     pub(crate) starter: saga::Starter,
@@ -32,7 +31,7 @@ pub(crate) struct Api {
 impl Api {
     /// Stores a wish; the order as it then was, whether the call was a repeat.
     async fn wish(&self, wish: Wish) -> Result<(Order, bool), Error> {
-        let (answer, replayed) = match store::wish(&self.pool, self.home, wish, |stored| encode(stored).encode_to_vec()).await? {
+        let (answer, replayed) = match store::wish(&self.pool, wish, |stored| encode(stored).encode_to_vec()).await? {
             Granted::New(answer) => (answer, false),
             Granted::Replayed(answer) => (answer, true),
         };

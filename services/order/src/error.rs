@@ -27,6 +27,9 @@ pub(crate) enum Error {
     /// The other region owns the order.
     #[error("the order is owned by region {0}: send the request there (header X-Region: {0})")]
     OtherRegion(ids::Region),
+    /// This region may not write now.
+    #[error("this region does not hold its home at the moment, and did nothing; ask the other region, or again in a moment")]
+    Fenced,
     /// No such order here.
     #[error("there is no such order in this region; one placed in the other region a moment ago may still be on its way")]
     NotFound,
@@ -48,7 +51,7 @@ pub(crate) enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
+        if store::region::is_fenced(&error) { Self::Fenced } else { Self::Database(Arc::new(error)) }
     }
 }
 
@@ -64,6 +67,7 @@ impl Error {
             Self::NotYours => (Kind::Refused, "ORDER_NOT_YOURS"),
             Self::OtherRegion(_) => (Kind::Refused, "ORDER_OTHER_REGION"),
             Self::KeyReused => (Kind::Conflict, "ORDER_KEY_REUSED"),
+            Self::Fenced => (Kind::Unavailable, store::region::FENCED_REASON),
             Self::NotFound => (Kind::NotFound, "ORDER_NOT_FOUND"),
             Self::CommitUnknown(_) => (Kind::OutcomeUnknown, "ORDER_OUTCOME_UNKNOWN"),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),

@@ -68,13 +68,13 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let placer = Placer::new(pool.clone(), config.region, say);
     let steps = saga::Steps::new(pool.clone(), inventory, payment);
     process.spawn("saga worker", sagas.run(config.temporal, steps, pool.clone(), placer.pressure(), shutdown.clone()));
-    let sweep = sweeper::run(pool.clone(), config.region, driver.clone(), starter.clone(), shutdown.clone());
+    let sweep = sweeper::run(pool.clone(), driver.clone(), starter.clone(), shutdown.clone());
     process.spawn("sweeper", async {
         sweep.await;
         Ok(())
     });
 
-    let api = Api { pool: pool.clone(), home: config.region, placer, driver, starter: starter.clone() };
+    let api = Api { pool: pool.clone(), placer, driver, starter: starter.clone() };
     let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish()?;
     let kafka = config.kafka;
     let readiness = Readiness::default()

@@ -3,7 +3,7 @@
 mod placing;
 pub(crate) mod sagas;
 
-use ids::{IdempotencyKey, OrderId, Region, SessionId};
+use ids::{IdempotencyKey, OrderId, SessionId};
 use money::Money;
 use sqlx::{FromRow, PgConnection, PgPool};
 use store::{
@@ -99,7 +99,7 @@ pub(crate) enum Granted {
 }
 
 /// Stores a wish, under the lock of the order's row and with the answer that `encode` makes of the order.
-pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl Fn(&Stored) -> Vec<u8> + Send) -> Result<Granted, Error> {
+pub(crate) async fn wish(pool: &PgPool, wish: Wish, encode: impl Fn(&Stored) -> Vec<u8> + Send) -> Result<Granted, Error> {
     let (verb, command) = match wish.what {
         Wanted::Cancel => ("cancel", Command::RequestCancel),
         Wanted::Return => ("return", Command::RequestReturn),
@@ -115,11 +115,16 @@ pub(crate) async fn wish(pool: &PgPool, home: Region, wish: Wish, encode: impl F
     if stored.order.session != wish.session {
         return Err(Error::NotYours);
     }
-    if stored.order.home != home {
-        return Err(Error::OtherRegion(stored.order.home));
-    }
     if let Some(next) = domain::decide(&stored.order, command)? {
-        write_in(&mut tx, &next, &[]).await?;
+        let home = next.home;
+        if let Err(error) = write_in(&mut tx, &next, &[]).await {
+            drop(tx);
+            let holder = match error {
+                Error::Fenced => store::region::held_elsewhere(pool, home).await?,
+                _ => None,
+            };
+            return Err(holder.map_or(error, Error::OtherRegion));
+        }
         stored.order = next;
     }
     let answer = encode(&stored);

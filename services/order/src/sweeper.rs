@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ids::Region;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +12,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sweeps until `shutdown`.
-pub(crate) async fn run(pool: PgPool, home: Region, driver: Driver, starter: Starter, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: PgPool, driver: Driver, starter: Starter, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        match tokio::time::timeout(PATIENCE, sweep(&pool, home, &driver, &starter)).await {
+        match tokio::time::timeout(PATIENCE, sweep(&pool, &driver, &starter)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "sweep failed"),
             Err(_) => tracing::warn!("sweep takes too long"),
@@ -23,9 +22,9 @@ pub(crate) async fn run(pool: PgPool, home: Region, driver: Driver, starter: Sta
     }
 }
 
-async fn sweep(pool: &PgPool, home: Region, driver: &Driver, starter: &Starter) -> Result<(), Error> {
-    let orders = sagas::list_unstarted_orders(pool, home).await?;
-    let returns = sagas::list_unstarted_returns(pool, home).await?;
+async fn sweep(pool: &PgPool, driver: &Driver, starter: &Starter) -> Result<(), Error> {
+    let orders = sagas::list_unstarted_orders(pool).await?;
+    let returns = sagas::list_unstarted_returns(pool).await?;
     metrics::set_unstarted(orders.iter().chain(&returns).filter(|order| !order.was_started).count());
     orders.into_iter().for_each(|order| driver.start_soon(order.id));
     returns.into_iter().for_each(|order| starter.start_return_soon(order.id));

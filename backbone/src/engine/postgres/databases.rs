@@ -28,9 +28,16 @@ pub async fn ensure(context: &Context, region: Region) -> Result<()> {
         }
         run(&mut market, role_sql(role, &context.settings.secrets.roles[role])).await?;
     }
+    run(&mut market, store::region::setup(region)).await?;
+    run(&mut market, REGION_SQL.to_owned()).await?;
     let _ = market.close().await;
     Ok(())
 }
+
+/// What the region service may do beyond its schema: see how the mirror is, and say whether commits wait for it.
+const REGION_SQL: &str = "GRANT pg_monitor TO region;
+    GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO region;
+    GRANT EXECUTE ON FUNCTION pg_reload_conf() TO region";
 
 /// The role owns its schema and may query no other; it may make publications, which takes CREATE on the database, and read its outbox from the
 /// WAL, which takes REPLICATION. `synchronous_commit`

@@ -104,10 +104,13 @@ impl Reserver {
             }
         }
         drop(turn);
-        let alone = alone.into_iter().map(|one| async {
-            let Asked { id, lines, may_wait, span, .. } = &one.asked;
-            let answer = reservations::try_to_reserve(&self.pool, *id, lines.clone(), *may_wait).instrument(span.clone()).await;
-            one.answer(answer);
+        let alone = alone.into_iter().map(|mut one| async {
+            let Asked { id, lines, may_wait, span, .. } = one.asked.clone();
+            let trying = reservations::try_to_reserve(&self.pool, id, lines, may_wait).instrument(span);
+            tokio::select! {
+                answer = trying => one.answer(answer),
+                () = one.given_up() => {}
+            }
         });
         join_all(alone).await;
     }
@@ -162,8 +165,9 @@ async fn claim_in(tx: &mut PgConnection, batch: &[&Asked]) -> Result<HashSet<Uui
     .bind(batch.iter().map(|asked| asked.id.as_uuid()).collect::<Vec<_>>())
     .fetch_all(&mut *tx)
     .await?;
-    // Stock rows are held for no longer than another batch takes, and are worth the wait.
-    sqlx::query("SELECT set_config('lock_timeout', '5s', true)").execute(tx).await?;
+    // Stock rows are held for no longer than another batch takes, and are worth the wait. A row that is held longer must not hold up those who
+    // want others: its orders wait for it alone.
+    sqlx::query("SELECT set_config('lock_timeout', '500ms', true)").execute(tx).await?;
     Ok(claimed.into_iter().collect())
 }
 

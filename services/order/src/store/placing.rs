@@ -276,6 +276,7 @@ impl Failed {
             {
                 Error::KeyBusy
             }
+            Self::Undone(error) if store::region::is_fenced(error) => Error::Fenced,
             Self::Unreached(error) | Self::Undone(error) => Error::Database(error.clone()),
             Self::Unknown(error) => Error::CommitUnknown(error.clone()),
         }

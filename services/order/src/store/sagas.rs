@@ -1,6 +1,6 @@
 //! What this region's sagas leave in PostgreSQL: which workflows were started, and which wait for the shopper's bank.
 
-use ids::{OrderId, Region};
+use ids::OrderId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -37,29 +37,27 @@ impl Unstarted {
     }
 }
 
-/// Open orders of `home`, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
-pub(crate) async fn list_unstarted_orders(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
+/// Open orders of the homes that this region holds, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
+pub(crate) async fn list_unstarted_orders(pool: &PgPool) -> Result<Vec<Unstarted>, Error> {
     let rows: Vec<(Uuid, bool)> = sqlx::query_as(
         "SELECT o.order_id, s.order_id IS NOT NULL FROM orders o LEFT JOIN sagas s USING (order_id)
-         WHERE o.state IN ('placed', 'confirmed') AND o.home_region = $1
+         WHERE o.state IN ('placed', 'confirmed') AND o.home_region IN (SELECT home FROM region.homes WHERE holder = region.self())
            AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute')
          ORDER BY s.order_id IS NOT NULL, o.placed_at LIMIT 500",
     )
-    .bind(home.as_str())
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(Unstarted::of).collect())
 }
 
-/// Orders of `home` that are being returned and whose return workflow may be missing: not noted as started, or noted more than a minute ago.
-pub(crate) async fn list_unstarted_returns(pool: &PgPool, home: Region) -> Result<Vec<Unstarted>, Error> {
+/// Orders of these homes that are being returned and whose return workflow may be missing: not noted as started, or noted more than a minute ago.
+pub(crate) async fn list_unstarted_returns(pool: &PgPool) -> Result<Vec<Unstarted>, Error> {
     let rows: Vec<(Uuid, bool)> = sqlx::query_as(
         "SELECT o.order_id, r.order_id IS NOT NULL FROM orders o LEFT JOIN returns r USING (order_id)
-         WHERE o.state = 'shipped' AND o.course = 'returning' AND o.home_region = $1
+         WHERE o.state = 'shipped' AND o.course = 'returning' AND o.home_region IN (SELECT home FROM region.homes WHERE holder = region.self())
            AND (r.order_id IS NULL OR r.started_at < now() - interval '1 minute')
          ORDER BY r.order_id IS NOT NULL, o.order_id LIMIT 500",
     )
-    .bind(home.as_str())
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(Unstarted::of).collect())

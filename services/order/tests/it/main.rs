@@ -8,6 +8,7 @@ mod events;
 mod market;
 mod placing;
 mod refusals;
+mod regions;
 mod running;
 mod saga;
 mod wishes;

@@ -102,7 +102,10 @@ impl Etcd {
     }
 
     /// Asks one endpoint after the other.
-    async fn call<T>(&self, repeat: Repeat, ask: impl AsyncFn(&Site) -> Result<T, Status>) -> Result<T, Error> {
+    async fn call<T, F>(&self, repeat: Repeat, ask: impl Fn(&Site) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
         let count = self.0.sites.len();
         let first = self.first();
         let mut last = String::new();
@@ -150,7 +153,12 @@ impl Etcd {
     pub async fn view(&self, asked: Time) -> Result<View, Error> {
         let (key, range_end) = prefix();
         let request = RangeRequest { key: key.into(), range_end: range_end.into(), ..RangeRequest::default() };
-        let answer = self.call(Repeat::Always, async |site| site.kv.clone().range(request.clone()).await).await?;
+        let answer = self
+            .call(Repeat::Always, |site| {
+                let (mut client, request) = (site.kv.clone(), request.clone());
+                async move { client.range(request).await }
+            })
+            .await?;
         Ok(View::read(asked, &answer.into_inner().kvs))
     }
 
@@ -160,7 +168,13 @@ impl Etcd {
     /// When nobody answers, or the outcome is not known.
     pub async fn txn(&self, txn: &Txn) -> Result<Option<i64>, Error> {
         let request = txn.request();
-        let answer = self.call(Repeat::WhenNotDone, async |site| site.kv.clone().txn(request.clone()).await).await?.into_inner();
+        let answer = self
+            .call(Repeat::WhenNotDone, |site| {
+                let (mut client, request) = (site.kv.clone(), request.clone());
+                async move { client.txn(request).await }
+            })
+            .await?
+            .into_inner();
         let revision = answer.header.map_or(0, |header| header.revision);
         Ok(answer.succeeded.then_some(revision))
     }
@@ -173,10 +187,18 @@ impl Etcd {
         let key = key.path();
         if let Some(value) = value {
             let request = PutRequest { key: key.into(), value: value.as_bytes().to_vec().into(), ..PutRequest::default() };
-            self.call(Repeat::Always, async |site| site.kv.clone().put(request.clone()).await).await?;
+            self.call(Repeat::Always, |site| {
+                let (mut client, request) = (site.kv.clone(), request.clone());
+                async move { client.put(request).await }
+            })
+            .await?;
         } else {
             let request = DeleteRangeRequest { key: key.into(), ..DeleteRangeRequest::default() };
-            self.call(Repeat::Always, async |site| site.kv.clone().delete_range(request.clone()).await).await?;
+            self.call(Repeat::Always, |site| {
+                let (mut client, request) = (site.kv.clone(), request.clone());
+                async move { client.delete_range(request).await }
+            })
+            .await?;
         }
         Ok(())
     }
@@ -187,7 +209,12 @@ impl Etcd {
     /// When nobody answers.
     pub async fn grant(&self, ttl: Duration) -> Result<i64, Error> {
         let request = LeaseGrantRequest { ttl: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX), id: 0 };
-        let answer = self.call(Repeat::Always, async |site| site.lease.clone().lease_grant(request).await).await?;
+        let answer = self
+            .call(Repeat::Always, |site| {
+                let (mut client, request) = (site.lease.clone(), request);
+                async move { client.lease_grant(request).await }
+            })
+            .await?;
         Ok(answer.into_inner().id)
     }
 
@@ -196,10 +223,13 @@ impl Etcd {
     /// # Errors
     /// When nobody answers.
     pub async fn keep_alive(&self, lease: i64) -> Result<bool, Error> {
-        let ask = async |site: &Site| {
-            let requests = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
-            let mut answers = site.lease.clone().lease_keep_alive(Request::new(requests)).await?.into_inner();
-            answers.message().await?.ok_or_else(|| Status::unavailable("the stream ended without an answer"))
+        let ask = |site: &Site| {
+            let mut client = site.lease.clone();
+            async move {
+                let requests = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
+                let mut answers = client.lease_keep_alive(Request::new(requests)).await?.into_inner();
+                answers.message().await?.ok_or_else(|| Status::unavailable("the stream ended without an answer"))
+            }
         };
         Ok(self.call(Repeat::Always, ask).await?.ttl > 0)
     }
@@ -210,7 +240,12 @@ impl Etcd {
     /// When nobody answers.
     pub async fn revoke(&self, lease: i64) -> Result<(), Error> {
         let request = LeaseRevokeRequest { id: lease };
-        self.call(Repeat::Always, async |site| site.lease.clone().lease_revoke(request).await).await.map(drop)
+        self.call(Repeat::Always, |site| {
+            let (mut client, request) = (site.lease.clone(), request);
+            async move { client.lease_revoke(request).await }
+        })
+        .await
+        .map(drop)
     }
 }
 

@@ -63,7 +63,8 @@ struct Row {
 
 const LOOK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock_ms,
         current_setting('synchronous_standby_names') AS names,
-        (SELECT subenabled FROM pg_subscription WHERE subname = $2) AS listening,
+        (SELECT subenabled FROM pg_subscription JOIN pg_database ON pg_database.oid = subdbid
+            WHERE subname = $2 AND datname = current_database()) AS listening,
         (SELECT count(*) FROM region.refused WHERE seen_to_at IS NULL) AS refused,
         (pg_current_wal_flush_lsn() - '0/0')::bigint AS position,
         (SELECT max(flush_lsn - '0/0')::bigint FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming') AS confirmed,

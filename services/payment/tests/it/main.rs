@@ -3,6 +3,7 @@
 mod accidents;
 mod durability;
 mod following;
+mod homes;
 mod ledger;
 mod payments;
 mod reconciliation;

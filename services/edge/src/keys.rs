@@ -1,7 +1,7 @@
 //! Which region had a request with which idempotency key.
 //!
-//! A key is known to its region alone, so a repeat must go where the first one went, also when that region has gone down meanwhile:
-//! the other one would do it a second time. The newest keys are remembered, in memory: an edge that was started anew relies on `X-Region`.
+//! A repeat must go where the first one went, or to the region that holds its home by then: before it holds it, the other one may not have the
+//! order, and would make a second one. The newest keys are remembered, in memory: an edge that was started anew relies on `X-Region`.
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use ids::Region;
 
-use crate::headers::cookie;
+use crate::{headers::cookie, route};
 
 /// Keys of one generation. Two are kept, so at least this many of the newest keys are known.
 const GENERATION: usize = 100_000;
@@ -36,8 +36,9 @@ pub(crate) struct Key(u64);
 
 impl Keys {
     /// The key of a request, if it has one. Two shoppers may use the same: it is known by its session too.
-    pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Key> {
-        let key = headers.get("idempotency-key")?.as_bytes();
+    pub(crate) fn of(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        let of_form = || route::form_key(method, uri).map(str::as_bytes);
+        let key = headers.get("idempotency-key").map(HeaderValue::as_bytes).or_else(of_form)?;
         let session = headers.get("x-session").map(HeaderValue::as_bytes).or_else(|| Some(cookie(headers, "session")?.as_bytes()));
         Some(Key(self.hasher.hash_one((session, key))))
     }
@@ -48,19 +49,22 @@ impl Keys {
         generations.young.get(&key.0).or_else(|| generations.old.get(&key.0)).copied()
     }
 
-    /// `region` is about to have it. False when that is known.
-    pub(crate) fn note(&self, key: Key, region: Region) -> bool {
+    /// `region` is about to have it. Returns the region that had it before.
+    pub(crate) fn note(&self, key: Key, region: Region) -> Option<Region> {
         let mut generations = self.lock();
         if generations.young.len() >= GENERATION {
             generations.old = std::mem::take(&mut generations.young);
         }
-        let known = generations.young.insert(key.0, region).or_else(|| generations.old.get(&key.0).copied());
-        known != Some(region)
+        generations.young.insert(key.0, region).or_else(|| generations.old.get(&key.0).copied())
     }
 
-    /// It was not sent after all.
-    pub(crate) fn forget(&self, key: Key) {
-        self.lock().young.remove(&key.0);
+    /// It did not get there after all: what was so `before` is so again.
+    pub(crate) fn take_back(&self, key: Key, before: Option<Region>) {
+        let mut generations = self.lock();
+        match before {
+            Some(region) => generations.young.insert(key.0, region),
+            None => generations.young.remove(&key.0),
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -73,7 +77,12 @@ mod tests {
     use super::*;
 
     fn key(keys: &Keys, text: &str) -> Key {
-        keys.of(&HeaderMap::from_iter([("idempotency-key".parse().unwrap(), HeaderValue::from_str(text).unwrap())])).unwrap()
+        of(keys, "/api/orders", &[("idempotency-key", text)]).unwrap()
+    }
+
+    fn of(keys: &Keys, uri: &'static str, headers: &[(&'static str, &str)]) -> Option<Key> {
+        let header = |(name, value): &(&'static str, &str)| ((*name).try_into().unwrap(), HeaderValue::from_str(value).unwrap());
+        keys.of(&Method::POST, &Uri::from_static(uri), &headers.iter().map(header).collect())
     }
 
     #[test]
@@ -81,8 +90,8 @@ mod tests {
         let keys = Keys::default();
         let first = key(&keys, "first");
         assert_eq!(keys.region(first), None);
-        assert!(keys.note(first, Region::Us));
-        assert!(!keys.note(first, Region::Us));
+        assert_eq!(keys.note(first, Region::Us), None);
+        assert_eq!(keys.note(first, Region::Us), Some(Region::Us));
         for number in 0..GENERATION {
             keys.note(key(&keys, &number.to_string()), Region::Eu);
         }
@@ -96,23 +105,33 @@ mod tests {
     #[test]
     fn two_shoppers_may_use_the_same_key() {
         let keys = Keys::default();
-        let of = |headers: [(&'static str, &'static str); 2]| {
-            let headers = headers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-            keys.of(&HeaderMap::from_iter(headers)).unwrap()
-        };
-        let ada = of([("idempotency-key", "1"), ("x-session", "ada")]);
-        assert_eq!(ada, of([("idempotency-key", "1"), ("x-session", "ada")]));
-        assert_ne!(ada, of([("idempotency-key", "1"), ("x-session", "bob")]));
-        assert_ne!(ada, of([("idempotency-key", "1"), ("cookie", "session=bob")]));
+        let of = |headers| of(&keys, "/api/orders", headers).unwrap();
+        let ada = of(&[("idempotency-key", "1"), ("x-session", "ada")]);
+        assert_eq!(ada, of(&[("idempotency-key", "1"), ("x-session", "ada")]));
+        assert_ne!(ada, of(&[("idempotency-key", "1"), ("x-session", "bob")]));
+        assert_ne!(ada, of(&[("idempotency-key", "1"), ("cookie", "session=bob")]));
     }
 
     #[test]
-    fn what_was_not_sent_is_forgotten() {
+    fn a_forms_key_is_in_its_address() {
+        let keys = Keys::default();
+        let form = of(&keys, "/checkout?key=k", &[("cookie", "session=ada")]);
+        assert!(form.is_some());
+        assert_eq!(form, of(&keys, "/orders/1/cancel?key=k", &[("cookie", "session=ada")]));
+        assert_eq!(of(&keys, "/cart/lines/A?key=k", &[("cookie", "session=ada")]), None);
+    }
+
+    #[test]
+    fn what_did_not_get_there_is_taken_back() {
         let keys = Keys::default();
         let key = key(&keys, "k");
-        keys.note(key, Region::Eu);
-        keys.forget(key);
+        let before = keys.note(key, Region::Eu);
+        keys.take_back(key, before);
         assert_eq!(keys.region(key), None);
-        assert_eq!(keys.of(&HeaderMap::new()), None);
+        keys.note(key, Region::Eu);
+        let before = keys.note(key, Region::Us);
+        keys.take_back(key, before);
+        assert_eq!(keys.region(key), Some(Region::Eu));
+        assert_eq!(of(&keys, "/api/orders", &[]), None);
     }
 }

@@ -84,6 +84,13 @@ impl Journey {
         self.repeat == Repeat::AtHome && !self.choice.is_pinned && self.doubt.is_none_or(|doubt| doubt == region)
     }
 
+    /// It was not done here, but another request with its key may have been done there.
+    pub(crate) fn learn(&mut self, had_by: Option<Region>) {
+        if !self.choice.is_pinned {
+            self.doubt = had_by.or(self.doubt);
+        }
+    }
+
     /// An attempt was lost.
     pub(crate) fn lose(&mut self, region: Region, loss: Loss) {
         if loss.is_doubtful() {

@@ -26,8 +26,21 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<u64, Region>,
-    old: HashMap<u64, Region>,
+    young: HashMap<u64, Held>,
+    old: HashMap<u64, Held>,
+}
+
+/// The region that has a key, and how many requests with it may have reached that region.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    region: Region,
+    requests: u32,
+}
+
+impl Generations {
+    fn get(&self, key: Key) -> Option<Held> {
+        self.young.get(&key.0).or_else(|| self.old.get(&key.0)).copied()
+    }
 }
 
 /// An idempotency key, as short as it can be remembered.
@@ -45,26 +58,35 @@ impl Keys {
 
     /// The region that had it.
     pub(crate) fn region(&self, key: Key) -> Option<Region> {
-        let generations = self.lock();
-        generations.young.get(&key.0).or_else(|| generations.old.get(&key.0)).copied()
+        self.lock().get(key).map(|held| held.region)
     }
 
-    /// `region` is about to have it. Returns the region that had it before.
+    /// `region` is about to have it. Returns the other region, if that had it before.
     pub(crate) fn note(&self, key: Key, region: Region) -> Option<Region> {
         let mut generations = self.lock();
+        let before = generations.get(key);
         if generations.young.len() >= GENERATION {
             generations.old = std::mem::take(&mut generations.young);
         }
-        generations.young.insert(key.0, region).or_else(|| generations.old.get(&key.0).copied())
+        let requests = before.filter(|held| held.region == region).map_or(0, |held| held.requests);
+        generations.young.insert(key.0, Held { region, requests: requests.saturating_add(1) });
+        before.map(|held| held.region).filter(|before| *before != region)
     }
 
-    /// It did not get there after all: what was so `before` is so again.
-    pub(crate) fn take_back(&self, key: Key, before: Option<Region>) {
+    /// It did not get to `region` after all: what was so `before` is so again, unless another request with it may have got there. Returns the
+    /// region that has it now.
+    pub(crate) fn take_back(&self, key: Key, region: Region, before: Option<Region>) -> Option<Region> {
         let mut generations = self.lock();
-        match before {
-            Some(region) => generations.young.insert(key.0, region),
-            None => generations.young.remove(&key.0),
-        };
+        if let Some(held) = generations.get(key).filter(|held| held.region == region) {
+            let requests = held.requests.saturating_sub(1);
+            generations.old.remove(&key.0);
+            generations.young.remove(&key.0);
+            let rest = if requests > 0 { Some(Held { requests, ..held }) } else { before.map(|region| Held { region, requests: 1 }) };
+            if let Some(rest) = rest {
+                generations.young.insert(key.0, rest);
+            }
+        }
+        generations.get(key).map(|held| held.region)
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -91,7 +113,6 @@ mod tests {
         let first = key(&keys, "first");
         assert_eq!(keys.region(first), None);
         assert_eq!(keys.note(first, Region::Us), None);
-        assert_eq!(keys.note(first, Region::Us), Some(Region::Us));
         for number in 0..GENERATION {
             keys.note(key(&keys, &number.to_string()), Region::Eu);
         }
@@ -126,12 +147,23 @@ mod tests {
         let keys = Keys::default();
         let key = key(&keys, "k");
         let before = keys.note(key, Region::Eu);
-        keys.take_back(key, before);
-        assert_eq!(keys.region(key), None);
+        assert_eq!(keys.take_back(key, Region::Eu, before), None);
         keys.note(key, Region::Eu);
         let before = keys.note(key, Region::Us);
-        keys.take_back(key, before);
-        assert_eq!(keys.region(key), Some(Region::Eu));
+        assert_eq!((before, keys.region(key)), (Some(Region::Eu), Some(Region::Us)));
+        assert_eq!(keys.take_back(key, Region::Us, before), Some(Region::Eu));
         assert_eq!(of(&keys, "/api/orders", &[]), None);
+    }
+
+    #[test]
+    fn what_another_request_brought_there_stays() {
+        let keys = Keys::default();
+        let key = key(&keys, "k");
+        let (one, other) = (keys.note(key, Region::Eu), keys.note(key, Region::Eu));
+        assert_eq!(keys.take_back(key, Region::Eu, one), Some(Region::Eu), "the other one may have got there");
+        assert_eq!(keys.take_back(key, Region::Eu, other), None);
+        let one = keys.note(key, Region::Eu);
+        keys.note(key, Region::Us);
+        assert_eq!(keys.take_back(key, Region::Eu, one), Some(Region::Us), "it has moved on");
     }
 }

@@ -143,7 +143,7 @@ impl Proxy {
                     if journey.is_repeated() {
                         metrics::count_retry();
                     }
-                    let loss = match self.attempt(head, upload, region, &journey).await {
+                    let loss = match self.attempt(head, upload, region, &mut journey).await {
                         Ok(response) if headers::is_fenced(response.headers()) => {
                             refusal = Some((region, response));
                             Loss::Fenced
@@ -186,7 +186,7 @@ impl Proxy {
         }
     }
 
-    async fn attempt(&self, head: &Head, upload: &Upload, region: Region, journey: &Journey) -> Result<Response, Loss> {
+    async fn attempt(&self, head: &Head, upload: &Upload, region: Region, journey: &mut Journey) -> Result<Response, Loss> {
         let before = head.key.map(|key| (key, self.keys.note(key, region)));
         let can_be_left = head.repeat.is_safe() && upload.is_kept();
         let deadline = if can_be_left { head.deadline.min(Instant::now() + self.attempt_timeout) } else { head.deadline };
@@ -202,7 +202,7 @@ impl Proxy {
             Err(loss) => loss.is_doubtful(),
         };
         if let Some((key, before)) = before.filter(|_| !was_done) {
-            self.keys.take_back(key, before);
+            journey.learn(self.keys.take_back(key, region, before));
         }
         answer
     }

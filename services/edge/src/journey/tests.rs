@@ -78,6 +78,17 @@ fn a_key_that_a_region_had_before_is_not_new_in_the_other_one() {
 }
 
 #[test]
+fn a_twin_that_may_be_done_is_followed() {
+    let mut order = unpinned(Repeat::AtHome, &[(Eu, Loss::NotSent)]);
+    let down = sight(Health::Down, Health::Healthy, None);
+    assert_eq!(order.next(&down), Step::To(Us));
+    order.learn(None);
+    assert_eq!(order.next(&down), Step::To(Us));
+    order.learn(Some(Eu));
+    assert_eq!(order.next(&down), Step::Wait, "a second click was sent there while it was well");
+}
+
+#[test]
 fn what_a_fence_refused_is_done_in_the_other_region_whatever_it_is() {
     for repeat in [Repeat::Read, Repeat::Anywhere, Repeat::AtHome, Repeat::Never] {
         let mut refused = unpinned(repeat, &[(Eu, Loss::Fenced)]);

@@ -149,3 +149,19 @@ async fn a_shopper_keeps_the_session_across_regions() {
     assert_eq!(header(&visit(&world).await, "x-served-by"), "us");
     assert!(world.us.seen().iter().all(|seen| seen.headers["cookie"] == "session=ada; region=eu"));
 }
+
+#[tokio::test]
+async fn two_clicks_while_a_region_dies_are_one_order() {
+    let (mut world, _, us) = world(&[]).await;
+    known(&world, Some("eu")).await;
+    let first = order_held_in_eu(&world, "k-1").await;
+    world.us.go_on();
+    world.eu.stop().await;
+    let second = tokio::spawn(sent(world.post("/held").header("idempotency-key", "k-1").header("x-session", "ada").body("order")));
+    world.until("eu is known to be down", ["down", "healthy"]).await;
+    assert_eq!(world.us.seen().len(), 0, "the first one may have been done in eu");
+    us.tell(TAKEN_OVER);
+    assert_eq!(header(&first.await.unwrap(), "x-served-by"), "us");
+    world.us.go_on();
+    assert_eq!(header(&second.await.unwrap(), "x-served-by"), "us");
+}

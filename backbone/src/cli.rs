@@ -16,7 +16,7 @@ use crate::{
     output::{line, problem},
     payments,
     plan::{MAX_SHIFT, Plan, Ports},
-    psp, spine, status, stock, up,
+    psp, region, spine, status, stock, up,
     verify::{self, Since},
 };
 
@@ -175,6 +175,18 @@ enum Command {
     Stock {
         #[command(subcommand)]
         action: stock::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Show who may write where, and move it: drain a region, have the other hold its home, give it back.
+    #[command(after_help = "Examples:\n  backbone region status\n  backbone region drain eu\n  backbone region undrain eu\n  \
+                            backbone region failover eu\n  backbone region failback eu")]
+    Region {
+        #[command(subcommand)]
+        action: region::Action,
         /// Print JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -362,6 +374,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Link { action, json, place } => link::run(&Home::at(&place.home)?, action, json).await,
         Command::Payments { action, json, place } => payments::run(&Home::at(&place.home)?, &action, json).await,
         Command::Stock { action, json, place } => stock::run(&Home::at(&place.home)?, action, json).await,
+        Command::Region { action, json, place } => region::run(&Home::at(&place.home)?, action, json).await,
         Command::Spine { action, json, place } => spine::run(&Home::at(&place.home)?, action, json).await,
         Command::Doctor { json, start } => {
             let home = Home::at(&start.place.home)?;

@@ -7,7 +7,7 @@
 //! | [`engine`] | how each engine is prepared, run and probed |
 //! | [`supervisor`], [`jobs`], [`mirror`], [`topics`], [`seed`] | the way up, keeping it up, the way down |
 //! | [`home`], [`state`], [`process`], [`sources`] | files, the state others read, `/proc`, where the engines are |
-//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`link`], [`payments`], [`stock`], [`spine`], [`bench`] | the commands |
+//! | [`up`], [`down`], [`status`], [`logs`], [`doctor`], [`demo`], [`verify`], [`psp`], [`link`], [`payments`], [`stock`], [`region`], [`spine`], [`bench`] | the commands |
 
 pub mod bench;
 pub mod catalog;
@@ -30,6 +30,7 @@ pub mod preflight;
 pub mod probe;
 pub mod process;
 pub mod psp;
+pub mod region;
 pub mod seed;
 pub mod sources;
 pub mod spine;

@@ -68,7 +68,7 @@ pub struct Wish {
     /// Change only the direction from the first site to the second.
     #[arg(long)]
     one_way: bool,
-    /// Change only this protocol: postgres, kafka, nats or cart.
+    /// Change only this protocol: postgres, kafka, nats, cart, region, coordinator (its clients) or raft (its sites).
     #[arg(long)]
     protocol: Option<String>,
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use config::Checkout;
 use ids::Region;
-use link::{Link, Table};
+use link::{Link, Site, Table};
 
 use crate::home::Secrets;
 
@@ -20,6 +20,8 @@ use crate::home::Secrets;
 pub enum Place {
     /// In one region.
     In(Region),
+    /// At the third site, which has a vote and no shoppers.
+    Witness,
     /// Once, outside both regions.
     Global,
 }
@@ -30,7 +32,18 @@ impl Place {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::In(region) => region.as_str(),
+            Self::Witness => "witness",
             Self::Global => "global",
+        }
+    }
+}
+
+impl Place {
+    /// Its site of the coordinator.
+    fn site(self) -> Site {
+        match self {
+            Self::In(region) => region.into(),
+            Self::Witness | Self::Global => Site::Witness,
         }
     }
 }
@@ -103,7 +116,7 @@ impl Part {
         match (self.kind, self.name.as_str()) {
             (Kind::Service, "edge") => 4,
             (Kind::Service, "bff") => 3,
-            (Kind::Service, "psp" | "links") => 1,
+            (Kind::Service, "psp" | "links" | "coordinator") => 1,
             (Kind::Service, _) => 2,
             _ => 0,
         }
@@ -165,14 +178,17 @@ pub const OWNERS: [&str; 5] = ["region", "cart", "inventory", "payment", "order"
 pub const MIGRATED: [&str; 4] = ["cart", "inventory", "payment", "order"];
 
 /// Services of a region and their offset in its port range.
-const SERVICES: [(&str, u16); 6] = [("cart", 101), ("inventory", 102), ("payment", 103), ("order", 104), ("search", 105), ("bff", 80)];
+const SERVICES: [(&str, u16); 7] =
+    [("cart", 101), ("inventory", 102), ("payment", 103), ("order", 104), ("search", 105), ("region", 107), ("bff", 80)];
 
 /// An admin port is the service's own plus this.
 const ADMIN: u16 = 500;
 
 /// What the regions say to one another, and the offset where it is listened to.
-const ACROSS: [(&str, u16); 4] = [("postgres", POSTGRES), ("kafka", PEER), ("nats", LEAF), ("cart", 101)];
+const ACROSS: [(&str, u16); 5] = [("postgres", POSTGRES), ("kafka", PEER), ("nats", LEAF), ("cart", 101), ("region", 107)];
 const POSTGRES: u16 = 432;
+/// Where a site of the coordinator listens for clients; for the other sites it is the next one.
+const COORDINATOR: u16 = 379;
 /// Where the first broker listens for the other region; the others come after it.
 const PEER: u16 = 192;
 const LEAF: u16 = 223;
@@ -180,16 +196,67 @@ const LEAF: u16 = 223;
 /// A link listens in the range of the region that dials, at the offset where it leads plus this.
 const LINK: u16 = 300;
 
+/// Where two sites lie beyond one range at the same offset, the links to the second of them are that much further up.
+const SECOND: u16 = 10;
+
+/// How long a site of the coordinator waits for its leader: some round trips, and well below the three seconds of a lease.
+const ELECTION_TIMEOUT: &str = "300ms";
+
 /// Between the regions, there and back, when nothing else is said.
 pub const LINK_LATENCY: Duration = Duration::from_millis(40);
 
 impl Ports {
     fn regional(self, region: Region, offset: u16) -> u16 {
-        let base = match region {
-            Region::Eu => 21_000,
-            Region::Us => 22_000,
+        self.at(region.into(), offset)
+    }
+
+    fn at(self, site: Site, offset: u16) -> u16 {
+        let base = match site {
+            Site::Eu => 21_000,
+            Site::Us => 22_000,
+            Site::Witness => 23_000,
         };
         base + offset + self.shift
+    }
+
+    /// Where a site of the coordinator listens: clients, other sites.
+    #[must_use]
+    pub fn coordinator(self, site: Site) -> (u16, u16) {
+        (self.at(site, COORDINATOR), self.at(site, COORDINATOR + 1))
+    }
+
+    /// Where a site dials to reach another one of the coordinator: clients, other sites.
+    fn coordinator_across(self, from: Site, to: Site) -> (u16, u16) {
+        let is_second = Site::ALL.into_iter().filter(|site| *site != from).position(|site| site == to) == Some(1);
+        let offset = COORDINATOR + LINK + if is_second { SECOND } else { 0 };
+        (self.at(from, offset), self.at(from, offset + 1))
+    }
+
+    /// The client addresses of all sites of the coordinator, as a region dials them: its own first.
+    fn coordinators(self, region: Region) -> String {
+        let own = Site::from(region);
+        let others = Site::ALL.into_iter().filter(|site| *site != own).map(|site| self.coordinator_across(own, site).0);
+        let all = std::iter::once(self.coordinator(own).0).chain(others);
+        all.map(|port| format!("http://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a site of the coordinator has to know: who all are, and where it calls the others.
+    fn coordinator_settings(self, site: Site) -> [(&'static str, String); 8] {
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let name = |site: Site| url(self.coordinator(site).1);
+        let others = Site::ALL.into_iter().filter(|other| *other != site);
+        let routes = others.map(|other| format!("{}={}", name(other), url(self.coordinator_across(site, other).1)));
+        let (clients, peers) = self.coordinator(site);
+        [
+            ("NODE_NAME", site.to_string()),
+            ("PEER_LISTEN_ADDR", format!("127.0.0.1:{peers}")),
+            ("PEER_URL", name(site)),
+            ("CLIENT_URLS", url(clients)),
+            ("INITIAL_CLUSTER", Site::ALL.map(name).join(",")),
+            ("PEER_ROUTES", routes.collect::<Vec<_>>().join(",")),
+            ("ELECTION_TIMEOUT", ELECTION_TIMEOUT.to_owned()),
+            ("REGION", site.to_string()),
+        ]
     }
 
     /// Where PostgreSQL listens.
@@ -243,6 +310,19 @@ impl Ports {
                 }));
             }
         }
+        for (from, to) in
+            Site::ALL.into_iter().flat_map(|from| Site::ALL.into_iter().map(move |to| (from, to))).filter(|(from, to)| from != to)
+        {
+            let (listen, target) = (self.coordinator_across(from, to), self.coordinator(to));
+            let mut link = |protocol: &str, listen: u16, target: u16| {
+                links.push(Link { from, to, protocol: protocol.to_owned(), listen: at(listen), target: at(target) });
+            };
+            // No client lives at the witness.
+            if from != Site::Witness {
+                link("coordinator", listen.0, target.0);
+            }
+            link("raft", listen.1, target.1);
+        }
         Table(links)
     }
 
@@ -268,11 +348,12 @@ impl Ports {
             (Place::Global, "edge") => self.edge.unwrap_or(8_080 + self.shift),
             (Place::Global, "psp") => 20_110 + self.shift,
             (Place::Global, "links") => 20_120 + self.shift,
+            (place, "coordinator") => self.coordinator(place.site()).0,
             (Place::In(region), _) => {
                 let (_, offset) = SERVICES.iter().find(|(known, _)| *known == name).expect("the service is in the table");
                 self.regional(region, *offset)
             }
-            (Place::Global, _) => unreachable!("edge, psp and links are the only global services"),
+            (Place::Witness | Place::Global, _) => unreachable!("edge, psp and links are the only global services"),
         }
     }
 
@@ -377,6 +458,9 @@ impl Plan {
             self.job(&format!("{region}/migrations"), Job::Migrations(region), &[format!("{region}/databases")]);
         }
         self.links();
+        for place in [Place::In(Region::Eu), Place::In(Region::Us), Place::Witness] {
+            self.coordinator(place);
+        }
         let needs = Region::ALL.map(|region| format!("{region}/migrations")).into_iter().chain(["global/links".to_owned()]);
         self.job("mirror", Job::Mirror, &needs.collect::<Vec<_>>());
         self.service(Place::Global, "psp", &[]);
@@ -384,7 +468,8 @@ impl Plan {
             let mut needs = vec!["mirror".to_owned(), "global/psp".to_owned()];
             needs.extend(["topics", "temporal", "nats"].map(|name| format!("{region}/{name}")));
             for (name, _) in SERVICES {
-                self.service(Place::In(region), name, &needs);
+                let region_needs = ["mirror".to_owned(), format!("{region}/coordinator")];
+                self.service(Place::In(region), name, if name == "region" { &region_needs } else { &needs });
             }
             self.job(&format!("{region}/catalog"), Job::Catalog(region), &[format!("{region}/inventory")]);
         }
@@ -398,6 +483,12 @@ impl Plan {
         let mut ports = vec![("http", port), ("admin", port + ADMIN)];
         ports.extend(self.ports.links(self.brokers).0.iter().map(|link| ("link", link.listen.port())));
         self.run(Place::Global, "links", Kind::Service, &ports, &[]);
+    }
+
+    fn coordinator(&mut self, place: Place) {
+        let (clients, peers) = self.ports.coordinator(place.site());
+        let ports = [("grpc", clients), ("peers", peers), ("admin", clients + ADMIN)];
+        self.run(place, "coordinator", Kind::Service, &ports, &[]);
     }
 
     fn service(&mut self, place: Place, name: &str, needs: &[String]) {
@@ -417,6 +508,10 @@ impl Plan {
         set("PSP_WEBHOOK_SECRET", secrets.psp_webhook.clone());
         // Two arenas are enough for a service of this size; the default of eight per core is what makes small processes big.
         set("MALLOC_ARENA_MAX", "2".to_owned());
+        if part.name == "coordinator" {
+            ports.coordinator_settings(part.place.site()).into_iter().for_each(|(name, value)| drop(set(name, value)));
+            return env;
+        }
         let Place::In(region) = part.place else {
             set("BFF_EU_ADDR", ports.url(Place::In(Region::Eu), "bff"));
             set("BFF_US_ADDR", ports.url(Place::In(Region::Us), "bff"));
@@ -445,6 +540,9 @@ impl Plan {
         }
         set("PEER_CART_ADDR", format!("http://127.0.0.1:{}", ports.across(region, "cart")));
         set("PSP_ADDR", ports.url(Place::Global, "psp"));
+        set("COORDINATOR_ADDRS", ports.coordinators(region));
+        set("REGION_ADDR", ports.url(Place::In(region), "region"));
+        set("PEER_REGION_ADDR", format!("http://127.0.0.1:{}", ports.across(region, "region")));
         env
     }
 }
@@ -494,7 +592,8 @@ mod tests {
             let plan = Plan::new(Ports { shift: 100, edge: None }, brokers, false);
             let table = plan.ports.links(brokers);
             assert_eq!(table.to_string().parse(), Ok(table.clone()), "the links read what they are given");
-            assert_eq!(table.0.len(), 5 + 2 * usize::from(brokers));
+            // Each region's databases, carts and regions; the leaf; 4 of clients and 6 of sites of the coordinator.
+            assert_eq!(table.0.len(), 7 + 2 * usize::from(brokers) + 10);
             for link in &table.0 {
                 let listens = |part: &&Part| part.ports.iter().any(|port| port.number == link.target.port());
                 let part = plan.parts().find(listens).unwrap_or_else(|| panic!("{link}"));
@@ -517,6 +616,26 @@ mod tests {
         assert!(links["LINKS"].contains("us/eu/kafka=127.0.0.1:22492>127.0.0.1:21192"), "{}", links["LINKS"]);
         assert!(links["LINKS"].contains("eu/us/postgres=127.0.0.1:21732>127.0.0.1:22432"), "{}", links["LINKS"]);
         assert_eq!(links["LINK_LATENCY"], "0s");
+    }
+
+    #[test]
+    fn sites_of_the_coordinator_have_one_name_everywhere_and_are_called_through_links() {
+        let plan = Plan::new(Ports::default(), 1, false);
+        let settings = |id: &str| {
+            let part = plan.parts().find(|part| part.id() == id).unwrap();
+            plan.environment(part, &Secrets::default(), "/data")
+        };
+        let (us, witness) = (settings("us/coordinator"), settings("witness/coordinator"));
+        assert_eq!(us["INITIAL_CLUSTER"], "http://127.0.0.1:21380,http://127.0.0.1:22380,http://127.0.0.1:23380");
+        assert_eq!(us["INITIAL_CLUSTER"], witness["INITIAL_CLUSTER"]);
+        assert_eq!(witness["PEER_URL"], "http://127.0.0.1:23380");
+        assert_eq!(us["PEER_ROUTES"], "http://127.0.0.1:21380=http://127.0.0.1:22680,http://127.0.0.1:23380=http://127.0.0.1:22690");
+        let region = settings("us/region");
+        assert_eq!(region["COORDINATOR_ADDRS"], "http://127.0.0.1:22379,http://127.0.0.1:22679,http://127.0.0.1:22689");
+        assert_eq!(region["PEER_REGION_ADDR"], "http://127.0.0.1:22407");
+        let links = plan.ports.links(1).to_string();
+        assert!(links.contains("us/witness/raft=127.0.0.1:22690>127.0.0.1:23380"), "{links}");
+        assert!(links.contains("us/eu/coordinator=127.0.0.1:22679>127.0.0.1:21379"), "{links}");
     }
 
     #[test]

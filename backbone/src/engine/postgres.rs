@@ -143,6 +143,8 @@ pub async fn connect(context: &Context, region: Region, database: &str) -> Resul
         .password(&context.settings.secrets.superuser)
         .database(database)
         .application_name("backbone")
+        // What is set up here must not wait for the other region, which may be on its way up.
+        .options([("synchronous_commit", "local")])
         .disable_statement_logging();
     options.connect().await.with_context(|| format!("connect to {region}'s database {database}"))
 }

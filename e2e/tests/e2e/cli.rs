@@ -7,8 +7,8 @@ use reqwest::Client;
 
 use crate::market::{Market, print};
 
-/// Two regions of four engines and six services, two services outside, and the links.
-const PROCESSES: usize = 23;
+/// Two regions of four engines and seven services, two services outside, the links, and three sites of the coordinator.
+const PROCESSES: usize = 28;
 /// What two regions may take in all.
 const MEMORY: u64 = 3_000_000_000;
 

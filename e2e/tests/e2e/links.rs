@@ -35,7 +35,7 @@ impl Market {
     /// Bytes that came out from one region to the other, by protocol.
     async fn crossed(&self, from: &str) -> Result<Vec<(String, u64)>> {
         let answer = self.link(&["list"]).await?;
-        let flows = answer["flows"].as_array().context("flows")?.iter().filter(|flow| flow["from"] == from);
+        let flows = answer["flows"].as_array().context("flows")?.iter().filter(|flow| flow["from"] == from && flow["to"] != "witness");
         flows.map(|flow| Some((flow["protocol"].as_str()?.to_owned(), flow["bytes"].as_u64()?))).collect::<Option<_>>().context("a flow")
     }
 
@@ -199,8 +199,12 @@ pub(crate) async fn what_cannot_be_set_is_refused_with_a_reason(market: &Market)
         (&["link", "set", "eu", "mars", "--heal"], 64, "a site is eu, us or witness"),
         (&["link", "set", "eu", "us", "--loss", "150%"], 64, "a loss is 0% to 90%"),
         (&["link", "set", "eu", "us"], 64, "--partition"),
-        (&["link", "set", "eu", "us", "--heal", "--protocol", "smtp"], 1, "known are cart, kafka, nats, postgres"),
-        (&["link", "set", "eu", "witness", "--heal"], 1, "no link connects eu and witness"),
+        (
+            &["link", "set", "eu", "us", "--heal", "--protocol", "smtp"],
+            1,
+            "known are cart, coordinator, kafka, nats, postgres, raft, region",
+        ),
+        (&["link", "set", "eu", "witness", "--heal", "--protocol", "cart"], 1, "nothing between eu and witness speaks 'cart'"),
     ];
     for (arguments, code, reason) in cases {
         let said = market.backbone(arguments).await?;

@@ -12,6 +12,7 @@ mod market;
 mod orders;
 mod promises;
 mod refusals;
+mod region;
 mod shop;
 mod shoppers;
 mod spine;
@@ -43,7 +44,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 45] = tests![
+const TESTS: [Test; 49] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -65,6 +66,9 @@ const TESTS: [Test; 45] = tests![
     carts::who_signs_in_has_one_cart_on_every_device,
     stock::an_order_gets_units_that_the_other_region_has,
     stock::an_operator_moves_units_once,
+    region::each_region_holds_its_own_home,
+    region::a_home_is_moved_and_given_back_by_hand,
+    region::a_drained_region_holds_nothing,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,
@@ -85,6 +89,7 @@ const TESTS: [Test; 45] = tests![
     faults::a_region_that_is_gone_is_served_by_the_other,
     carts::a_cart_goes_on_in_the_other_region_when_its_own_is_gone,
     faults::services_that_die_in_traffic_lose_no_order,
+    region::a_region_that_is_kept_down_is_taken_over_and_gets_its_home_back,
     crash::every_promise_is_kept_whatever_dies,
     faults::after_a_kill_of_everything_every_order_ends,
     spine::a_poisoned_message_is_put_aside_replayed_and_dropped,

@@ -13,12 +13,13 @@ use crate::{
     shop::order_body,
 };
 
-const SERVICES: [(&str, &str); 5] = [
+const SERVICES: [(&str, &str); 6] = [
     ("cart", "cart.v1.CartService"),
     ("inventory", "inventory.v1.InventoryService"),
     ("payment", "payment.v1.PaymentService"),
     ("order", "order.v1.OrderService"),
     ("search", "search.v1.SearchService"),
+    ("region", "region.v1.RegionService"),
 ];
 
 /// An item that a test made for itself.

@@ -7,7 +7,7 @@ mod leases;
 mod members;
 mod reads;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::{
@@ -48,6 +48,8 @@ pub struct Options {
     pub initial: Vec<String>,
     /// The address that its calls to other sites come from.
     pub source: Option<IpAddr>,
+    /// Where it calls those sites that it does not reach at their peer URL: its own ends of the links to them.
+    pub routes: BTreeMap<String, String>,
     /// A site that has not heard from its leader for this long may ask to lead, up to as long again later.
     pub election_timeout: Duration,
     /// How a read makes sure that it sees everything before it.
@@ -136,7 +138,7 @@ impl Node {
         let state = Arc::new(State::default());
         let machine = Machine::new(state.clone(), snapshots);
         let id = site_id(&options.peer_url);
-        let peers = Peers::new(options.source, options.election_timeout * 2);
+        let peers = Peers::new(options.source, options.routes.clone(), options.election_timeout * 2);
         let raft = Raft::new(id, config, peers.clone(), log, machine).await.map_err(|error| Error::Raft(error.to_string()))?;
         let (reads, asked) = mpsc::unbounded_channel();
         let request_timeout = Duration::from_secs(5) + options.election_timeout * 2;
@@ -157,7 +159,7 @@ impl Node {
             return Ok(());
         }
         let sites = self.0.options.initial.iter().map(|url| (site_id(url), Site { peer_url: url.clone() }));
-        let sites: std::collections::BTreeMap<u64, Site> = sites.collect();
+        let sites: BTreeMap<u64, Site> = sites.collect();
         self.raft().initialize(sites).await.map_err(|error| failed(&error))
     }
 

@@ -34,8 +34,9 @@ pub async fn ensure(context: &Context, region: Region) -> Result<()> {
     Ok(())
 }
 
-/// What the region service may do beyond its schema: see how the mirror is, and say whether commits wait for it.
-const REGION_SQL: &str = "GRANT pg_monitor TO region;
+/// What the region service may do beyond its schema: see how the mirror is, say whether commits wait for it, and end those that
+/// wait for nothing.
+const REGION_SQL: &str = "GRANT pg_monitor, pg_signal_backend TO region;
     GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO region;
     GRANT EXECUTE ON FUNCTION pg_reload_conf() TO region";
 

@@ -1,7 +1,7 @@
 //! How this site reaches the others: one connection each for the log, for heartbeats and for snapshots, so that none waits behind another.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -45,6 +45,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Peers {
     /// The address that calls come from, so that the other side can tell who it is.
     source: Option<IpAddr>,
+    /// Where sites are called that are not called at their peer URL.
+    routes: Arc<BTreeMap<String, String>>,
     connect: Duration,
     channels: Arc<Mutex<HashMap<String, Channel>>>,
 }
@@ -52,12 +54,17 @@ pub(crate) struct Peers {
 impl Peers {
     /// `connect` is how long a connection may take to be made.
     #[must_use]
-    pub(crate) fn new(source: Option<IpAddr>, connect: Duration) -> Self {
-        Self { source, connect, channels: Arc::default() }
+    pub(crate) fn new(source: Option<IpAddr>, routes: BTreeMap<String, String>, connect: Duration) -> Self {
+        Self { source, routes: Arc::new(routes), connect, channels: Arc::default() }
+    }
+
+    fn endpoint(&self, url: &str) -> Result<Endpoint, Status> {
+        let way = self.routes.get(url).map_or(url, String::as_str);
+        Endpoint::from_shared(way.to_owned()).map_err(|error| Status::internal(format!("peer address {way}: {error}")))
     }
 
     fn connect(&self, url: &str) -> Result<PeerServiceClient<Channel>, Status> {
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| Status::internal(format!("peer address {url}: {error}")))?;
+        let endpoint = self.endpoint(url)?;
         let endpoint = endpoint
             .connect_timeout(self.connect)
             .tcp_nodelay(true)
@@ -79,7 +86,7 @@ impl Peers {
         if let Some(channel) = channels.get(url) {
             return Ok(client(channel.clone()));
         }
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| Status::internal(format!("peer address {url}: {error}")))?;
+        let endpoint = self.endpoint(url)?;
         let channel = endpoint
             .connect_timeout(self.connect)
             .tcp_nodelay(true)

@@ -515,6 +515,8 @@ impl Plan {
         let Place::In(region) = part.place else {
             set("BFF_EU_ADDR", ports.url(Place::In(Region::Eu), "bff"));
             set("BFF_US_ADDR", ports.url(Place::In(Region::Us), "bff"));
+            set("REGION_EU_ADDR", ports.url(Place::In(Region::Eu), "region"));
+            set("REGION_US_ADDR", ports.url(Place::In(Region::Us), "region"));
             if part.name == "links" {
                 set("LINKS", ports.links(self.brokers).to_string());
                 set("LINK_LATENCY", humantime::format_duration(self.link_latency).to_string());

@@ -13,7 +13,7 @@ use crate::{
     tree::Tree,
 };
 
-const PREFIXES: [&str; 9] = ["BFF_", "CART_", "INVENTORY_", "PAYMENT_", "ORDER_", "SEARCH_", "EDGE_", "PSP_", "LINKS_"];
+const PREFIXES: [&str; 10] = ["BFF_", "CART_", "INVENTORY_", "PAYMENT_", "ORDER_", "SEARCH_", "EDGE_", "PSP_", "LINKS_", "REGION_"];
 
 /// Reasons that any service may give.
 const GENERIC: [&str; 3] = ["DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];

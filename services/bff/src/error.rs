@@ -1,6 +1,13 @@
 //! What can go wrong.
 
+use axum::http::{HeaderName, HeaderValue};
 use rpc::{Failure, Kind};
+use tonic::{Status, metadata::MetadataMap};
+
+/// Reason of a region that may not write what it was asked to: nothing was done, and the other region may be asked.
+const REGION_FENCED: &str = "REGION_FENCED";
+/// Goes with every answer of that reason, so that the edge need not read it.
+const X_REGION_FENCED: HeaderName = HeaderName::from_static("x-region-fenced");
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +123,12 @@ impl Error {
         }
     }
 
+    /// The header that tells the edge that nothing was done here, and may be elsewhere.
+    pub(crate) fn fence(&self) -> Option<(HeaderName, HeaderValue)> {
+        let is_fenced = matches!(self, Self::Failed(failure) if failure.kind == Kind::Unavailable && failure.reason == REGION_FENCED);
+        is_fenced.then(|| (X_REGION_FENCED, HeaderValue::from_static("1")))
+    }
+
     /// Whether a part behind is away.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self.kind(), Kind::Unavailable | Kind::Timeout)
@@ -131,8 +144,51 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Error> for tonic::Status {
+impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        Failure::from(error).into()
+        let fence = error.fence();
+        let mut status = Self::from(Failure::from(error));
+        if let Some((name, value)) = fence {
+            let mut headers = std::mem::take(status.metadata_mut()).into_headers();
+            headers.insert(name, value);
+            *status.metadata_mut() = MetadataMap::from_headers(headers);
+        }
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{
+        body::Body,
+        http::{Response, header},
+        response::IntoResponse as _,
+    };
+
+    fn fenced(kind: Kind) -> Error {
+        Failure::new(kind, REGION_FENCED, "eu does not hold this home").into()
+    }
+
+    #[test]
+    fn a_fenced_region_says_so_in_a_header() {
+        let response = fenced(Kind::Unavailable).into_response();
+        assert_eq!((response.status().as_u16(), &response.headers()[X_REGION_FENCED]), (503, &HeaderValue::from_static("1")));
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let call: Response<Body> = Status::from(fenced(Kind::Unavailable)).into_http();
+        assert_eq!(
+            (&call.headers()["grpc-status"], &call.headers()[X_REGION_FENCED]),
+            (&HeaderValue::from_static("14"), &HeaderValue::from_static("1"))
+        );
+    }
+
+    #[test]
+    fn what_may_have_been_done_does_not_say_so() {
+        let unknown =
+            [Error::OutcomeUnknown, fenced(Kind::OutcomeUnknown), Failure::new(Kind::Unavailable, "DEPENDENCY_UNAVAILABLE", "").into()];
+        for error in unknown {
+            assert!(!error.clone().into_response().headers().contains_key(X_REGION_FENCED));
+            assert!(!Status::from(error).metadata().contains_key(X_REGION_FENCED.as_str()));
+        }
     }
 }

@@ -26,6 +26,7 @@ impl IntoResponse for Error {
         let problem = Problem::from(&self);
         let mut response = problem.clone().into_response();
         response.extensions_mut().insert(problem);
+        response.headers_mut().extend(self.fence());
         response
     }
 }

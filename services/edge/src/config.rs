@@ -3,10 +3,11 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use axum::http::{
-    Uri,
+    HeaderName, Uri,
     uri::{Authority, Scheme},
 };
 use config::Reader;
+use tonic::transport::Endpoint;
 
 /// How far a storefront's admin port is above its own, as `rpc::process` has it.
 const ADMIN: u16 = 500;
@@ -18,14 +19,24 @@ pub struct Config {
     pub eu: Address,
     /// Storefront of region us.
     pub us: Address,
+    /// Region service of eu.
+    pub region_eu: Endpoint,
+    /// Region service of us.
+    pub region_us: Endpoint,
+    /// Header in which what stands before the edge says the client's country, as ISO 3166-1 alpha-2.
+    pub geo_header: HeaderName,
+    /// Time between two questions to a region service.
+    pub lease_interval: Duration,
     /// Time between two probes of a region.
     pub probe_interval: Duration,
     /// A probe that takes longer has failed.
     pub probe_timeout: Duration,
     /// Most time for a connection to a storefront.
     pub connect_timeout: Duration,
-    /// Most time until the head of an answer, repeats included.
+    /// Most time until the head of an answer, repeats and waits for a takeover included.
     pub response_timeout: Duration,
+    /// Most time of one attempt that may be followed by another.
+    pub attempt_timeout: Duration,
     /// Most bytes of a request's body.
     pub max_body: Size,
 }
@@ -35,12 +46,20 @@ impl Config {
         Self {
             eu: reader.parsed("BFF_EU_ADDR", "http://127.0.0.1:21080"),
             us: reader.parsed("BFF_US_ADDR", "http://127.0.0.1:22080"),
+            region_eu: reader.parsed("REGION_EU_ADDR", "http://127.0.0.1:21107"),
+            region_us: reader.parsed("REGION_US_ADDR", "http://127.0.0.1:22107"),
+            // That of CloudFront. Cloudflare says cf-ipcountry.
+            geo_header: reader.parsed("GEO_HEADER", "cloudfront-viewer-country"),
+            // A takeover is known half a second after it.
+            lease_interval: reader.duration("LEASE_INTERVAL", "500ms"),
             // Two failed probes make a region unhealthy: about a second after it stops.
             probe_interval: reader.duration("PROBE_INTERVAL", "500ms"),
             probe_timeout: reader.duration("PROBE_TIMEOUT", "1s"),
             connect_timeout: reader.duration("CONNECT_TIMEOUT", "1s"),
-            // Longer than any call behind, which is cut off after 5 s.
+            // Longer than a takeover: a lease of 3 s runs out, and the other region applies what it has.
             response_timeout: reader.duration("RESPONSE_TIMEOUT", "30s"),
+            // Longer than any call behind, which is cut off after 5 s.
+            attempt_timeout: reader.duration("ATTEMPT_TIMEOUT", "10s"),
             // Many times what the storefront takes.
             max_body: reader.parsed("MAX_BODY", "1MiB"),
         }
@@ -109,6 +128,7 @@ mod tests {
         let config = Config::read(&mut reader);
         assert_eq!(reader.finish(), Ok(()));
         assert_eq!((config.eu.shop.as_str(), config.eu.admin.as_str()), ("127.0.0.1:21080", "127.0.0.1:21580"));
+        assert_eq!(config.region_us.uri(), "http://127.0.0.1:22107/");
         assert_eq!((config.us.to_string().as_str(), config.max_body), ("http://127.0.0.1:22080", Size(1_048_576)));
     }
 

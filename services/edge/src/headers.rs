@@ -8,6 +8,8 @@ use crate::error::Error;
 
 /// Says which region answered.
 pub(crate) const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+/// Comes with an answer that nothing was done, because the region may not write what it was asked to. The request can be repeated anywhere.
+const X_REGION_FENCED: HeaderName = HeaderName::from_static("x-region-fenced");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -69,6 +71,11 @@ pub(crate) fn host(parts: &Parts) -> Result<Option<HeaderValue>, Error> {
         (None, _) if parts.version < Version::HTTP_11 => Ok(None),
         _ => Err(Error::Invalid("it must have one header Host")),
     }
+}
+
+/// Whether an answer says that nothing was done because the region is fenced. It comes with 503, or, over gRPC, with `UNAVAILABLE`.
+pub(crate) fn is_fenced(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_REGION_FENCED)
 }
 
 /// The value of a cookie; of a name that comes twice the first counts.

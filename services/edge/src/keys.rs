@@ -1,7 +1,7 @@
 //! Which region had a request with which idempotency key.
 //!
-//! A key is known to its region alone, so a repeat must go where the first one went, also when that region has gone down meanwhile:
-//! the other one would do it a second time. The newest keys are remembered, in memory: an edge that was started anew relies on `X-Region`.
+//! A repeat must go where the first one went, or to the region that holds its home by then: before it holds it, the other one may not have the
+//! order, and would make a second one. The newest keys are remembered, in memory: an edge that was started anew relies on `X-Region`.
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use ids::Region;
 
-use crate::headers::cookie;
+use crate::{headers::cookie, route};
 
 /// Keys of one generation. Two are kept, so at least this many of the newest keys are known.
 const GENERATION: usize = 100_000;
@@ -26,8 +26,21 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<u64, Region>,
-    old: HashMap<u64, Region>,
+    young: HashMap<u64, Held>,
+    old: HashMap<u64, Held>,
+}
+
+/// The region that has a key, and how many requests with it may have reached that region.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    region: Region,
+    requests: u32,
+}
+
+impl Generations {
+    fn get(&self, key: Key) -> Option<Held> {
+        self.young.get(&key.0).or_else(|| self.old.get(&key.0)).copied()
+    }
 }
 
 /// An idempotency key, as short as it can be remembered.
@@ -36,31 +49,44 @@ pub(crate) struct Key(u64);
 
 impl Keys {
     /// The key of a request, if it has one. Two shoppers may use the same: it is known by its session too.
-    pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Key> {
-        let key = headers.get("idempotency-key")?.as_bytes();
+    pub(crate) fn of(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        let of_form = || route::form_key(method, uri).map(str::as_bytes);
+        let key = headers.get("idempotency-key").map(HeaderValue::as_bytes).or_else(of_form)?;
         let session = headers.get("x-session").map(HeaderValue::as_bytes).or_else(|| Some(cookie(headers, "session")?.as_bytes()));
         Some(Key(self.hasher.hash_one((session, key))))
     }
 
     /// The region that had it.
     pub(crate) fn region(&self, key: Key) -> Option<Region> {
-        let generations = self.lock();
-        generations.young.get(&key.0).or_else(|| generations.old.get(&key.0)).copied()
+        self.lock().get(key).map(|held| held.region)
     }
 
-    /// `region` is about to have it. False when that is known.
-    pub(crate) fn note(&self, key: Key, region: Region) -> bool {
+    /// `region` is about to have it. Returns the other region, if that had it before.
+    pub(crate) fn note(&self, key: Key, region: Region) -> Option<Region> {
         let mut generations = self.lock();
+        let before = generations.get(key);
         if generations.young.len() >= GENERATION {
             generations.old = std::mem::take(&mut generations.young);
         }
-        let known = generations.young.insert(key.0, region).or_else(|| generations.old.get(&key.0).copied());
-        known != Some(region)
+        let requests = before.filter(|held| held.region == region).map_or(0, |held| held.requests);
+        generations.young.insert(key.0, Held { region, requests: requests.saturating_add(1) });
+        before.map(|held| held.region).filter(|before| *before != region)
     }
 
-    /// It was not sent after all.
-    pub(crate) fn forget(&self, key: Key) {
-        self.lock().young.remove(&key.0);
+    /// It did not get to `region` after all: what was so `before` is so again, unless another request with it may have got there. Returns the
+    /// region that has it now.
+    pub(crate) fn take_back(&self, key: Key, region: Region, before: Option<Region>) -> Option<Region> {
+        let mut generations = self.lock();
+        if let Some(held) = generations.get(key).filter(|held| held.region == region) {
+            let requests = held.requests.saturating_sub(1);
+            generations.old.remove(&key.0);
+            generations.young.remove(&key.0);
+            let rest = if requests > 0 { Some(Held { requests, ..held }) } else { before.map(|region| Held { region, requests: 1 }) };
+            if let Some(rest) = rest {
+                generations.young.insert(key.0, rest);
+            }
+        }
+        generations.get(key).map(|held| held.region)
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -73,7 +99,12 @@ mod tests {
     use super::*;
 
     fn key(keys: &Keys, text: &str) -> Key {
-        keys.of(&HeaderMap::from_iter([("idempotency-key".parse().unwrap(), HeaderValue::from_str(text).unwrap())])).unwrap()
+        of(keys, "/api/orders", &[("idempotency-key", text)]).unwrap()
+    }
+
+    fn of(keys: &Keys, uri: &'static str, headers: &[(&'static str, &str)]) -> Option<Key> {
+        let header = |(name, value): &(&'static str, &str)| ((*name).try_into().unwrap(), HeaderValue::from_str(value).unwrap());
+        keys.of(&Method::POST, &Uri::from_static(uri), &headers.iter().map(header).collect())
     }
 
     #[test]
@@ -81,8 +112,7 @@ mod tests {
         let keys = Keys::default();
         let first = key(&keys, "first");
         assert_eq!(keys.region(first), None);
-        assert!(keys.note(first, Region::Us));
-        assert!(!keys.note(first, Region::Us));
+        assert_eq!(keys.note(first, Region::Us), None);
         for number in 0..GENERATION {
             keys.note(key(&keys, &number.to_string()), Region::Eu);
         }
@@ -96,23 +126,44 @@ mod tests {
     #[test]
     fn two_shoppers_may_use_the_same_key() {
         let keys = Keys::default();
-        let of = |headers: [(&'static str, &'static str); 2]| {
-            let headers = headers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-            keys.of(&HeaderMap::from_iter(headers)).unwrap()
-        };
-        let ada = of([("idempotency-key", "1"), ("x-session", "ada")]);
-        assert_eq!(ada, of([("idempotency-key", "1"), ("x-session", "ada")]));
-        assert_ne!(ada, of([("idempotency-key", "1"), ("x-session", "bob")]));
-        assert_ne!(ada, of([("idempotency-key", "1"), ("cookie", "session=bob")]));
+        let of = |headers| of(&keys, "/api/orders", headers).unwrap();
+        let ada = of(&[("idempotency-key", "1"), ("x-session", "ada")]);
+        assert_eq!(ada, of(&[("idempotency-key", "1"), ("x-session", "ada")]));
+        assert_ne!(ada, of(&[("idempotency-key", "1"), ("x-session", "bob")]));
+        assert_ne!(ada, of(&[("idempotency-key", "1"), ("cookie", "session=bob")]));
     }
 
     #[test]
-    fn what_was_not_sent_is_forgotten() {
+    fn a_forms_key_is_in_its_address() {
+        let keys = Keys::default();
+        let form = of(&keys, "/checkout?key=k", &[("cookie", "session=ada")]);
+        assert!(form.is_some());
+        assert_eq!(form, of(&keys, "/orders/1/cancel?key=k", &[("cookie", "session=ada")]));
+        assert_eq!(of(&keys, "/cart/lines/A?key=k", &[("cookie", "session=ada")]), None);
+    }
+
+    #[test]
+    fn what_did_not_get_there_is_taken_back() {
         let keys = Keys::default();
         let key = key(&keys, "k");
+        let before = keys.note(key, Region::Eu);
+        assert_eq!(keys.take_back(key, Region::Eu, before), None);
         keys.note(key, Region::Eu);
-        keys.forget(key);
-        assert_eq!(keys.region(key), None);
-        assert_eq!(keys.of(&HeaderMap::new()), None);
+        let before = keys.note(key, Region::Us);
+        assert_eq!((before, keys.region(key)), (Some(Region::Eu), Some(Region::Us)));
+        assert_eq!(keys.take_back(key, Region::Us, before), Some(Region::Eu));
+        assert_eq!(of(&keys, "/api/orders", &[]), None);
+    }
+
+    #[test]
+    fn what_another_request_brought_there_stays() {
+        let keys = Keys::default();
+        let key = key(&keys, "k");
+        let (one, other) = (keys.note(key, Region::Eu), keys.note(key, Region::Eu));
+        assert_eq!(keys.take_back(key, Region::Eu, one), Some(Region::Eu), "the other one may have got there");
+        assert_eq!(keys.take_back(key, Region::Eu, other), None);
+        let one = keys.note(key, Region::Eu);
+        keys.note(key, Region::Us);
+        assert_eq!(keys.take_back(key, Region::Eu, one), Some(Region::Us), "it has moved on");
     }
 }

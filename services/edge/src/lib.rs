@@ -2,25 +2,37 @@
 //!
 //! - Owns: nothing. What it knows of the regions' health it finds out again after a start.
 //! - HTTP: `GET /edge/regions` for operators; all else is passed on. `?region=us` on a page chooses a region and is taken off the address.
-//! - Calls: the storefronts (bff) of both regions, and `/readyz` at their admin ports.
+//! - Calls: the storefronts (bff) of both regions, `/readyz` at their admin ports, and both region services (`GetRegion`).
 //!
 //! ```text
-//! X-Region  pinned ──┐                      ┌─ reads: once more, elsewhere if not pinned
-//! cookie  preferred ─┼─> first ─> attempt ──┼─ never connected: the same, whatever the request
-//! nothing: eu       ─┘  (health)   (lost?)  └─ a write with a key: once more, in the same region only
+//! X-Region            pinned ──┐                          ┌─ answer ─────────────────────> back
+//! cookie region    preferred ──┤                          │
+//! country in a header  guess ──┼─> first ─> attempt ──────┤
+//! nearest              guess ──┘  (health,    ^           └─ lost ─> journey ── verdict ─> back
+//!                                  holders)   └─ to, pause, wait ──────┘
 //! ```
-//! Idempotency keys are known to one region each: a write that may have been done in one is never sent to the other.
+//! `journey` has the rules: what only reads, or sets a cart under a key, goes to the other region at once; an order under a key goes there
+//! when the lease says that the other region holds its home; nothing that may have been done is sent again without a key.
 
+mod both;
 mod config;
 mod error;
+mod geo;
 mod headers;
+mod health;
+mod homes;
+mod journey;
 mod keys;
+mod leases;
 mod metrics;
+mod nearest;
+mod probe;
 mod problem;
 mod proxy;
 mod regions;
 mod route;
 mod server;
+mod storefronts;
 mod upload;
 
 use rpc::process::Fatal;

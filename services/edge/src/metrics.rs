@@ -3,10 +3,11 @@
 use ids::Region;
 use rpc::Kind;
 
-use crate::error::Error;
+use crate::{error::Error, health::Health};
 
 const REQUESTS: &str = "market_edge_requests_total";
 const HEALTHY: &str = "market_edge_region_healthy";
+const OPEN: &str = "market_edge_region_open";
 const RETRIES: &str = "market_edge_retries_total";
 
 /// How a request ended.
@@ -59,10 +60,11 @@ impl From<&Error> for Outcome {
 pub(crate) fn describe() {
     metrics::describe_counter!(REQUESTS, "Requests by the region that had them last and how they ended");
     metrics::describe_gauge!(HEALTHY, "1 for a region that can be sent requests");
-    metrics::describe_counter!(RETRIES, "Requests that were sent a second time");
+    metrics::describe_gauge!(OPEN, "1 for a region that gets new shoppers: healthy, and neither fenced nor drained");
+    metrics::describe_counter!(RETRIES, "Attempts after the first one of a request");
     metrics::counter!(RETRIES).absolute(0);
     for region in Region::ALL {
-        set_healthy(region, false);
+        set_health(region, Health::Unknown);
         for outcome in Outcome::OF_REGIONS {
             metrics::counter!(REQUESTS, "region" => region.as_str(), "outcome" => outcome.label()).absolute(0);
         }
@@ -74,12 +76,14 @@ pub(crate) fn count_request(region: Option<Region>, outcome: Outcome) {
     metrics::counter!(REQUESTS, "region" => region.map_or("none", Region::as_str), "outcome" => outcome.label()).increment(1);
 }
 
-/// Counts a request that is sent a second time.
+/// Counts an attempt after the first one.
 pub(crate) fn count_retry() {
     metrics::counter!(RETRIES).increment(1);
 }
 
-/// Says whether a region is healthy.
-pub(crate) fn set_healthy(region: Region, is_healthy: bool) {
-    metrics::gauge!(HEALTHY, "region" => region.as_str()).set(if is_healthy { 1.0 } else { 0.0 });
+/// Says how a region is.
+pub(crate) fn set_health(region: Region, health: Health) {
+    let claim = |is_so| if is_so { 1.0 } else { 0.0 };
+    metrics::gauge!(HEALTHY, "region" => region.as_str()).set(claim(health.is_well()));
+    metrics::gauge!(OPEN, "region" => region.as_str()).set(claim(health == Health::Healthy));
 }

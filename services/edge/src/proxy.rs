@@ -1,65 +1,61 @@
 //! Passing a request on, and its answer back.
 
-use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{
-        HeaderMap, HeaderValue, Method, StatusCode, Uri, header,
-        request::Parts,
-        uri::{PathAndQuery, Scheme},
-    },
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
-use futures::StreamExt as _;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use futures::{FutureExt as _, StreamExt as _};
 use ids::Region;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
     error::Error,
     headers::{self, X_SERVED_BY},
+    journey::{Journey, Loss, Step},
     keys::{Key, Keys},
     metrics::{self, Outcome},
     problem::{self, Asker},
     regions::Regions,
-    route::{self, Choice, Loss, Repeat},
-    upload::{Outgoing, Upload},
+    route::{self, Choice, Repeat},
+    storefronts::Storefronts,
+    upload::Upload,
 };
 
 /// Most bytes of an address.
 const MAX_URI: usize = 8 * 1024;
-/// Idle connections end before anything on the way forgets them.
-const IDLE: Duration = Duration::from_secs(30);
-/// Idle connections kept for each region.
-const MAX_IDLE: usize = 64;
+/// Between two attempts in one region.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Most time of waiting for a change.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Passes requests on. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
     pub(crate) regions: Regions,
-    client: Client<HttpConnector, Outgoing>,
+    storefronts: Storefronts,
     keys: Keys,
+    geo: HeaderName,
     max_body: usize,
     response_timeout: Duration,
+    attempt_timeout: Duration,
     shutdown: CancellationToken,
 }
 
 /// All of a request but its body.
 #[derive(Debug)]
-struct Head {
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) target: PathAndQuery,
+    pub(crate) headers: HeaderMap,
     choice: Choice,
     repeat: Repeat,
-    /// Of a request that its region recognises.
+    /// Of a request that makes or changes an order.
     key: Option<Key>,
     deadline: Instant,
 }
@@ -96,98 +92,119 @@ fn remember(region: Region, location: &str) -> Response {
 
 impl Proxy {
     pub(crate) fn new(config: &Config, regions: Regions, shutdown: CancellationToken) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(config.connect_timeout));
-        connector.set_nodelay(true);
-        // A request that met an idle connection's end before its first byte was sent goes out again on another: the client's default.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .build(connector);
-        Self { regions, client, keys: Keys::default(), max_body: config.max_body.0, response_timeout: config.response_timeout, shutdown }
+        Self {
+            storefronts: Storefronts::new(config, regions.clone()),
+            regions,
+            keys: Keys::default(),
+            geo: config.geo_header.clone(),
+            max_body: config.max_body.0,
+            response_timeout: config.response_timeout,
+            attempt_timeout: config.attempt_timeout,
+            shutdown,
+        }
     }
 
     async fn pass_on(&self, request: Request) -> Result<Response, Error> {
         let deadline = Instant::now() + self.response_timeout;
         let (parts, body) = request.into_parts();
         let length = length(&parts.headers)?;
-        let mut head = head(parts, deadline)?;
-        head.key = self.keys.of(&head.headers).filter(|_| head.repeat == Repeat::SameRegion);
-        let upload = Upload::read(body, length, self.max_body, head.repeat != Repeat::Never);
+        let head = self.head(parts, deadline)?;
+        let upload = Upload::read(body, length, self.max_body, head.repeat.is_safe());
         let upload = timeout_at(deadline, upload).await.map_err(|_| Error::Invalid("its body did not come in time"))??;
-        // Unless the client says where: to the region that had this key before.
-        let holder = head.key.filter(|_| !head.choice.is_pinned).and_then(|key| self.keys.region(key));
-        if let Some(region) = holder {
-            head.choice = Choice { region, is_pinned: true };
-        }
-        self.send(&head, &upload).await.map_err(|error| match (error, holder) {
-            (Error::RegionDown { .. }, Some(region)) => Error::OutcomeUnknown { region, has_key: true },
-            (error, _) => error,
-        })
+        self.send(&head, &upload).await
     }
 
+    /// Reads, checks and prepares all of a request but its body.
+    fn head(&self, parts: Parts, deadline: Instant) -> Result<Head, Error> {
+        let host = headers::host(&parts)?;
+        let target = parts.uri.path_and_query().filter(|target| target.as_str().starts_with('/'));
+        let target = target.filter(|_| parts.method != Method::CONNECT).cloned().ok_or(Error::Invalid("the shop is no proxy"))?;
+        let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0.ip());
+        let Parts { method, uri, mut headers, .. } = parts;
+        headers::clean(&mut headers);
+        headers::introduce(&mut headers, host.as_ref(), client);
+        telemetry::to_headers(&mut headers);
+        let choice = route::choose(&headers, &self.geo, self.regions.sight().nearest)?;
+        let repeat = route::repeat(&method, &uri, &headers);
+        let key = self.keys.of(&method, &uri, &headers).filter(|_| repeat == Repeat::AtHome);
+        Ok(Head { method, target, headers, choice, repeat, key, deadline })
+    }
+
+    /// Sends a request until there is an answer, or nothing more to do.
     async fn send(&self, head: &Head, upload: &Upload) -> Result<Response, Error> {
-        let first = route::first(head.choice, |region| self.regions.health(region))?;
-        let mut lost = Vec::with_capacity(2);
-        let mut next = Some(first);
-        while let Some(region) = next {
-            let loss = match self.attempt(head, upload, region).await {
-                Ok(response) => return Ok(response),
-                Err(loss) => loss,
-            };
-            if let Some(fault) = upload.fault() {
-                upload.discard().await;
-                return Err(fault);
+        // Unless the client says where: to the region that had this key before.
+        let had_by = head.key.filter(|_| !head.choice.is_pinned).and_then(|key| self.keys.region(key));
+        let mut journey = Journey::new(head.choice, head.repeat, had_by);
+        let mut refusal = None;
+        let mut changes = self.regions.changes();
+        loop {
+            match journey.next(&changes.sight()) {
+                Step::To(region) => {
+                    if journey.is_repeated() {
+                        metrics::count_retry();
+                    }
+                    let loss = match self.attempt(head, upload, region, &mut journey).await {
+                        Ok(response) if headers::is_fenced(response.headers()) => {
+                            refusal = Some((region, response));
+                            Loss::Fenced
+                        }
+                        Ok(response) => return Ok(self.bring_back(region, response)),
+                        Err(loss) => loss,
+                    };
+                    if let Some(fault) = upload.fault() {
+                        upload.discard().await;
+                        return Err(fault);
+                    }
+                    tracing::warn!(edge.region = %region, ?loss, "attempt lost");
+                    journey.lose(region, loss);
+                    if !upload.is_repeatable() {
+                        break;
+                    }
+                }
+                Step::Pause if self.has_waited(head, sleep(PAUSE)).await => journey.rest(),
+                // What is known of the homes grows old without telling.
+                Step::Wait if self.has_waited(head, timeout(LONG, changes.next()).map(drop)).await => {}
+                Step::Pause | Step::Wait | Step::End => break,
             }
-            lost.push((region, loss));
-            let is_first = lost.len() == 1;
-            next = route::again(head.choice, head.repeat, region, loss).filter(|_| is_first && upload.is_repeatable());
-            tracing::warn!(edge.region = %region, ?loss, again = next.map(Region::as_str), "attempt lost");
-            if next.is_some() {
-                metrics::count_retry();
+            if Instant::now() >= head.deadline {
+                break;
             }
         }
-        Err(route::verdict(head.choice, head.repeat, &lost, self.response_timeout))
+        match refusal.filter(|_| journey.was_not_done()) {
+            Some((region, response)) => Ok(self.bring_back(region, response)),
+            None => Err(journey.verdict(self.response_timeout)),
+        }
     }
 
-    async fn attempt(&self, head: &Head, upload: &Upload, region: Region) -> Result<Response, Loss> {
-        let is_new = head.key.is_some_and(|key| self.keys.note(key, region));
-        let gone_down = self.regions.gone_down(region);
-        let answer = timeout_at(head.deadline, self.client.request(self.request(head, upload, region)));
+    /// Waits; false when the request's time is up, or that of this process.
+    async fn has_waited(&self, head: &Head, wait: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => false,
+            () = sleep_until(head.deadline) => false,
+            () = wait => true,
+        }
+    }
+
+    async fn attempt(&self, head: &Head, upload: &Upload, region: Region, journey: &mut Journey) -> Result<Response, Loss> {
+        let before = head.key.map(|key| (key, self.keys.note(key, region)));
+        let can_be_left = head.repeat.is_safe() && upload.is_kept();
+        let deadline = if can_be_left { head.deadline.min(Instant::now() + self.attempt_timeout) } else { head.deadline };
+        let left = self.regions.changes().left(region, journey.is_bound_to(region));
+        let answer = timeout_at(deadline, self.storefronts.ask(region, head, upload));
         let answer = tokio::select! {
             biased;
-            answer = answer => answer,
-            () = gone_down, if head.repeat == Repeat::Anywhere => return Err(Loss::Down),
+            answer = answer => answer.unwrap_or(Err(Loss::Late)),
+            () = left, if can_be_left => Err(Loss::Left),
         };
-        match answer {
-            Ok(Ok(response)) => Ok(self.bring_back(region, response.map(Body::new))),
-            Ok(Err(error)) if error.is_connect() => {
-                if is_nobody_there(&error) {
-                    self.regions.refused(region);
-                }
-                head.key.filter(|_| is_new).inspect(|&key| self.keys.forget(key));
-                Err(Loss::NotSent)
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(edge.region = %region, %error, "connection broke");
-                Err(Loss::Broken)
-            }
-            Err(_) => Err(Loss::Late),
+        let was_done = match &answer {
+            Ok(response) => !headers::is_fenced(response.headers()),
+            Err(loss) => loss.is_doubtful(),
+        };
+        if let Some((key, before)) = before.filter(|_| !was_done) {
+            journey.learn(self.keys.take_back(key, region, before));
         }
-    }
-
-    fn request(&self, head: &Head, upload: &Upload, region: Region) -> Request<Outgoing> {
-        let address = self.regions.address(region).shop.clone();
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(address).path_and_query(head.target.clone()).build();
-        let mut request = Request::new(upload.outgoing());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = uri.expect("a checked address and a checked path make a URI");
-        *request.headers_mut() = head.headers.clone();
-        if matches!(upload, Upload::Stream(_)) && !head.headers.contains_key(header::CONTENT_LENGTH) {
-            request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        request
+        answer
     }
 
     fn bring_back(&self, region: Region, mut response: Response) -> Response {
@@ -202,36 +219,6 @@ impl Proxy {
         }
         response
     }
-}
-
-/// The other side refused or did not answer; any other fault, such as no file left for a socket, is on this side.
-fn is_nobody_there(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return matches!(
-                error.kind(),
-                ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::TimedOut | ErrorKind::HostUnreachable
-            );
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Reads, checks and prepares all of a request but its body.
-fn head(parts: Parts, deadline: Instant) -> Result<Head, Error> {
-    let host = headers::host(&parts)?;
-    let target = parts.uri.path_and_query().filter(|target| target.as_str().starts_with('/'));
-    let target = target.filter(|_| parts.method != Method::CONNECT).cloned().ok_or(Error::Invalid("the shop is no proxy"))?;
-    let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|client| client.0.ip());
-    let Parts { method, mut headers, .. } = parts;
-    headers::clean(&mut headers);
-    headers::introduce(&mut headers, host.as_ref(), client);
-    telemetry::to_headers(&mut headers);
-    let choice = route::choose(&headers)?;
-    let repeat = route::repeat(&method, &headers);
-    Ok(Head { method, target, headers, choice, repeat, key: None, deadline })
 }
 
 /// What the client says of its body's size, when that counts.

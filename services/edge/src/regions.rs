@@ -1,226 +1,190 @@
-//! What the edge thinks of each region: asked of its storefront again and again, and heard at once when a connection is refused.
+//! What the edge knows of the regions: told by probes, by the region services and by refused connections, asked for each request.
 
-use std::{sync::Arc, time::Duration};
-
-use axum::http::{StatusCode, Uri, uri::Scheme};
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
 use ids::Region;
-use rpc::process::Fatal;
-use tokio::{sync::watch, time::MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use crate::{
+    both::Both,
     config::{Address, Config},
+    health::{Health, Opinion, Probe},
+    homes::{Claim, Homes},
     metrics,
+    nearest::Nearest,
 };
 
-/// Failed probes in a row that make a region unhealthy: one may be an accident.
-const FAILURES: u32 = 2;
+/// Rounds of questions after which what nobody says any more is forgotten.
+const ROUNDS: u32 = 6;
 
-/// Whether a region can be sent requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Health {
-    /// Not asked often enough yet.
-    #[default]
-    Unknown,
-    /// It has what it needs.
-    Healthy,
-    /// It answers that something is missing.
-    Unready,
-    /// It does not answer.
-    Down,
-}
-
-impl Health {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Unready => "unready",
-            Self::Down => "down",
-        }
-    }
-}
-
-/// What a probe found.
+/// Both regions as they are seen at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probe {
-    Ready,
-    Unready,
-    Silent,
+pub(crate) struct Sight {
+    pub(crate) health: Both<Health>,
+    /// Who holds each home, where that is known.
+    pub(crate) holder: Both<Option<Region>>,
+    /// The region for those who say nothing of where they are.
+    pub(crate) nearest: Region,
 }
 
-/// Health, and the failed probes that led there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Opinion {
-    health: Health,
-    failures: u32,
-}
-
-impl Opinion {
-    fn after(self, probe: Probe) -> Self {
-        let failures = self.failures.saturating_add(1);
-        match probe {
-            Probe::Ready => Self { health: Health::Healthy, failures: 0 },
-            Probe::Unready if failures >= FAILURES => Self { health: Health::Unready, failures },
-            Probe::Silent if failures >= FAILURES => Self { health: Health::Down, failures },
-            Probe::Unready | Probe::Silent => Self { failures, ..self },
-        }
-    }
-
-    fn after_refusal(self) -> Self {
-        Self { health: Health::Down, failures: self.failures.max(FAILURES) }
+impl Sight {
+    /// The region that goes on with what `region` began: its peer once that holds its home.
+    pub(crate) fn heir(&self, region: Region) -> Region {
+        self.holder[region].unwrap_or(region)
     }
 }
 
 /// Both regions. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Regions(Arc<[Entry; 2]>);
+pub(crate) struct Regions(Arc<Inner>);
 
 #[derive(Debug)]
-struct Entry {
-    region: Region,
-    address: Address,
-    opinion: watch::Sender<Opinion>,
+struct Inner {
+    addresses: Both<Address>,
+    known: watch::Sender<Known>,
+}
+
+/// All that was heard.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    opinions: Both<Opinion>,
+    homes: Homes,
+    nearest: Nearest,
+}
+
+impl Known {
+    fn sight(&self, now: Instant) -> Sight {
+        let health = |region| match self.opinions[region].health {
+            Health::Healthy if self.homes.is_fenced(region, now) => Health::Fenced,
+            Health::Healthy if self.homes.is_drained(region, now) => Health::Drained,
+            health => health,
+        };
+        let holder = |home| self.homes.holder(home, now);
+        Sight {
+            health: Both { eu: health(Region::Eu), us: health(Region::Us) },
+            holder: Both { eu: holder(Region::Eu), us: holder(Region::Us) },
+            nearest: self.nearest.region(),
+        }
+    }
 }
 
 impl Regions {
     pub(crate) fn new(config: &Config) -> Self {
-        Self(Arc::new([(Region::Eu, &config.eu), (Region::Us, &config.us)].map(|(region, address)| Entry {
-            region,
-            address: address.clone(),
-            opinion: watch::Sender::default(),
-        })))
-    }
-
-    fn entry(&self, region: Region) -> &Entry {
-        self.0.iter().find(|entry| entry.region == region).expect("both regions are here")
+        let homes = Homes::new(config.lease_interval.saturating_mul(ROUNDS));
+        let known = Known { opinions: Both::default(), homes, nearest: Nearest::default() };
+        let addresses = Both { eu: config.eu.clone(), us: config.us.clone() };
+        Self(Arc::new(Inner { addresses, known: watch::Sender::new(known) }))
     }
 
     pub(crate) fn address(&self, region: Region) -> &Address {
-        &self.entry(region).address
+        &self.0.addresses[region]
     }
 
-    pub(crate) fn health(&self, region: Region) -> Health {
-        self.entry(region).opinion.borrow().health
+    pub(crate) fn sight(&self) -> Sight {
+        self.0.known.borrow().sight(Instant::now())
     }
 
-    pub(crate) fn is_any_healthy(&self) -> bool {
-        Region::ALL.iter().any(|&region| self.health(region) == Health::Healthy)
+    /// What is known of a home.
+    pub(crate) fn claim(&self, home: Region) -> Option<Claim> {
+        self.0.known.borrow().homes.claim(home, Instant::now())
+    }
+
+    /// How far a region is, once that is known.
+    pub(crate) fn distance(&self, region: Region) -> Option<Duration> {
+        self.0.known.borrow().nearest.distance(region)
+    }
+
+    pub(crate) fn is_any_well(&self) -> bool {
+        let sight = self.sight();
+        Region::ALL.iter().any(|&region| sight.health[region].is_well())
+    }
+
+    /// Tells of every change from now on.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(self.0.known.subscribe())
     }
 
     /// A connection to `region` could not be made.
     pub(crate) fn refused(&self, region: Region) {
-        self.revise(region, Opinion::after_refusal);
+        self.revise(|known| known.opinions[region] = known.opinions[region].after_refusal());
     }
 
-    /// Ends when `region` goes down from now on.
-    pub(crate) fn gone_down(&self, region: Region) -> impl Future<Output = ()> + use<> {
-        let mut opinion = self.entry(region).opinion.subscribe();
-        async move {
-            while opinion.changed().await.is_ok() {
-                if opinion.borrow_and_update().health == Health::Down {
-                    return;
-                }
+    /// A probe of `region` took so long and found this.
+    pub(crate) fn probed(&self, region: Region, probe: Probe, time: Duration) {
+        self.revise(|known| {
+            known.opinions[region] = known.opinions[region].after(probe);
+            if probe == Probe::Ready {
+                known.nearest.hear(region, time);
             }
-            std::future::pending().await
-        }
+        });
     }
 
-    fn revise(&self, region: Region, next: impl FnOnce(Opinion) -> Opinion) {
-        self.entry(region).opinion.send_if_modified(|opinion| {
-            let last = std::mem::replace(opinion, next(*opinion));
-            let is_news = last.health != opinion.health;
-            if is_news {
-                tracing::info!(edge.region = %region, health = opinion.health.as_str(), "region changed");
-                metrics::set_healthy(region, opinion.health == Health::Healthy);
-            }
-            is_news
+    /// A region service says so of a home.
+    pub(crate) fn claimed(&self, home: Region, claim: Claim) {
+        self.revise(|known| known.homes.hear(home, claim, Instant::now()));
+    }
+
+    /// Notes what was heard, and tells those who wait when it is news.
+    fn revise(&self, hear: impl FnOnce(&mut Known)) {
+        self.0.known.send_if_modified(|known| {
+            let now = Instant::now();
+            let before = known.sight(now);
+            hear(known);
+            let after = known.sight(now);
+            announce(&before, &after);
+            before != after
         });
     }
 }
 
-/// Asks one region for its readiness.
+fn announce(before: &Sight, after: &Sight) {
+    for region in Region::ALL {
+        let health = after.health[region];
+        if before.health[region] != health {
+            tracing::info!(edge.region = %region, health = health.as_str(), "region changed");
+        }
+        if let Some(holder) = after.holder[region].filter(|_| before.holder[region] != after.holder[region]) {
+            tracing::info!(edge.home = %region, edge.holder = %holder, "holder known");
+        }
+        metrics::set_health(region, health);
+    }
+    if before.nearest != after.nearest {
+        tracing::info!(edge.region = %after.nearest, "nearest region changed");
+    }
+}
+
+/// Changes of what is known.
 #[derive(Debug)]
-pub(crate) struct Prober {
-    regions: Regions,
-    region: Region,
-    interval: Duration,
-    timeout: Duration,
-    client: Client<HttpConnector, Empty<Bytes>>,
-}
+pub(crate) struct Changes(watch::Receiver<Known>);
 
-impl Prober {
-    pub(crate) fn new(regions: &Regions, region: Region, config: &Config) -> Self {
-        // A connection each: whether new ones are taken is part of the question.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
-        Self { regions: regions.clone(), region, interval: config.probe_interval, timeout: config.probe_timeout, client }
+impl Changes {
+    /// The regions as they are. [`Changes::next`] tells of what comes after.
+    pub(crate) fn sight(&mut self) -> Sight {
+        self.0.borrow_and_update().sight(Instant::now())
     }
 
-    /// Asks until shutdown.
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Fatal> {
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(self.regions.address(self.region).admin.clone());
-        let uri = uri.path_and_query("/readyz").build()?;
-        let mut ticks = tokio::time::interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            let Some(probe) = shutdown.run_until_cancelled(self.ask(uri.clone())).await else { break };
-            self.regions.revise(self.region, |opinion| opinion.after(probe));
-        }
-        Ok(())
-    }
-
-    async fn ask(&self, uri: Uri) -> Probe {
-        match tokio::time::timeout(self.timeout, self.client.get(uri)).await {
-            Ok(Ok(response)) if response.status() == StatusCode::OK => Probe::Ready,
-            Ok(Ok(_)) => Probe::Unready,
-            Ok(Err(_)) | Err(_) => Probe::Silent,
+    /// Ends with the next change.
+    pub(crate) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn opinion(probes: &[Probe]) -> Opinion {
-        probes.iter().fold(Opinion::default(), |opinion, probe| opinion.after(*probe))
-    }
-
-    #[test]
-    fn one_good_probe_heals_and_two_bad_ones_are_needed() {
-        use Probe::{Ready, Silent, Unready};
-        assert_eq!(opinion(&[]).health, Health::Unknown);
-        assert_eq!(opinion(&[Silent]).health, Health::Unknown);
-        assert_eq!(opinion(&[Ready, Silent]).health, Health::Healthy);
-        assert_eq!(opinion(&[Ready, Silent, Silent]).health, Health::Down);
-        assert_eq!(opinion(&[Ready, Silent, Unready]).health, Health::Unready);
-        assert_eq!(opinion(&[Ready, Silent, Ready, Silent]).health, Health::Healthy);
-        assert_eq!(opinion(&[Silent, Silent, Silent, Ready]).health, Health::Healthy);
-    }
-
-    #[test]
-    fn a_refused_connection_counts_at_once_until_the_next_good_probe() {
-        let refused = opinion(&[Probe::Ready]).after_refusal();
-        assert_eq!(refused.health, Health::Down);
-        assert_eq!(refused.after(Probe::Unready).health, Health::Unready);
-        assert_eq!(refused.after(Probe::Ready).health, Health::Healthy);
-    }
-
-    proptest! {
-        #[test]
-        fn a_region_is_healthy_exactly_when_its_last_good_probe_is_near(probes in prop::collection::vec(
-            prop::sample::select(vec![Probe::Ready, Probe::Unready, Probe::Silent]), 0..12,
-        )) {
-            let failed = probes.iter().rev().take_while(|probe| **probe != Probe::Ready).count();
-            let was_ready = failed < probes.len();
-            prop_assert_eq!(opinion(&probes).health == Health::Healthy, was_ready && failed < FAILURES as usize);
+    /// Ends when there is no point any more in waiting for `region`: it goes down, or `is_bound` to a home that the other region holds by
+    /// then. What was so before does not count.
+    pub(crate) async fn left(mut self, region: Region, is_bound: bool) {
+        let is_lost = |sight: Sight| (sight.health[region] == Health::Down, is_bound && sight.heir(region) != region);
+        let mut was = is_lost(self.sight());
+        loop {
+            self.next().await;
+            let is = is_lost(self.sight());
+            if (is.0 && !was.0) || (is.1 && !was.1) {
+                return;
+            }
+            was = is;
         }
     }
 }

@@ -1,11 +1,9 @@
-//! Which region has a request first, and where it may be sent once more. Pure.
+//! Which region has a request first, and what may become of it when its answer is lost. Pure.
 
-use std::time::Duration;
-
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use ids::Region;
 
-use crate::{error::Error, headers::cookie, regions::Health};
+use crate::{error::Error, geo, headers::cookie, health::Health, regions::Sight};
 
 /// What the client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,33 +17,31 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     /// It only reads.
+    Read,
+    /// It sets something in a cart under a key: done in both regions it is done once.
     Anywhere,
-    /// It has an idempotency key, which only its region knows.
-    SameRegion,
+    /// It makes or changes an order under a key, which is known where its home is held.
+    AtHome,
     /// It could be done twice.
     Never,
 }
 
-/// How an attempt ended without the head of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// There was no connection: nothing was done.
-    NotSent,
-    /// The connection broke.
-    Broken,
-    /// The region was found down meanwhile. Only reads are given up for that.
-    Down,
-    /// The time was up.
-    Late,
+impl Repeat {
+    /// Whether it may be sent again although it may have been done.
+    pub(crate) fn is_safe(self) -> bool {
+        self != Self::Never
+    }
 }
 
-/// `X-Region` pins; the cookie `region` is a wish, so that an old one never shuts anybody out.
-pub(crate) fn choose(headers: &HeaderMap) -> Result<Choice, Error> {
+/// `X-Region` pins; the cookie `region` is a wish, so that an old one never shuts anybody out; the country in header `geo` is a guess, and
+/// so is `nearest`, for all others.
+pub(crate) fn choose(headers: &HeaderMap, geo: &HeaderName, nearest: Region) -> Result<Choice, Error> {
     let mut pins = headers.get_all("x-region").into_iter();
     match (pins.next(), pins.next()) {
         (None, _) => {
-            let wish = cookie(headers, "region").and_then(|text| text.parse().ok());
-            Ok(Choice { region: wish.unwrap_or(Region::Eu), is_pinned: false })
+            let wish = || cookie(headers, "region").and_then(|text| text.parse().ok());
+            let guess = || headers.get(geo).and_then(|country| geo::region(country.to_str().ok()?));
+            Ok(Choice { region: wish().or_else(guess).unwrap_or(nearest), is_pinned: false })
         }
         (Some(pin), None) => {
             let region = pin.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or(Error::UnknownRegion)?;
@@ -56,48 +52,43 @@ pub(crate) fn choose(headers: &HeaderMap) -> Result<Choice, Error> {
 }
 
 /// Where the first attempt goes. With both unhealthy the choice is tried still: a wrong opinion causes no outage.
-pub(crate) fn first(choice: Choice, health: impl Fn(Region) -> Health) -> Result<Region, Error> {
+pub(crate) fn first(choice: Choice, sight: &Sight) -> Result<Region, Error> {
     let Choice { region, is_pinned } = choice;
-    match health(region) {
+    let (here, there) = (sight.health[region], sight.health[region.peer()]);
+    match here {
         Health::Down if is_pinned => Err(Error::RegionDown { pinned: Some(region) }),
-        Health::Down | Health::Unready if !is_pinned && health(region.peer()) == Health::Healthy => Ok(region.peer()),
+        _ if is_pinned => Ok(region),
+        // What holds no home reads, and changes carts.
+        Health::Down | Health::Unready if there.is_well() => Ok(region.peer()),
+        Health::Fenced | Health::Drained if there == Health::Healthy => Ok(region.peer()),
         _ => Ok(region),
     }
 }
 
 /// How a request may be repeated.
-pub(crate) fn repeat(method: &Method, headers: &HeaderMap) -> Repeat {
+pub(crate) fn repeat(method: &Method, uri: &Uri, headers: &HeaderMap) -> Repeat {
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-        Repeat::Anywhere
-    } else if headers.contains_key("idempotency-key") {
-        Repeat::SameRegion
-    } else {
-        Repeat::Never
+        return Repeat::Read;
+    }
+    let path = uri.path();
+    let is_cart = path == "/api/cart" || path.starts_with("/api/cart/");
+    match (headers.contains_key("idempotency-key"), is_cart) {
+        (true, true) => Repeat::Anywhere,
+        (true, false) => Repeat::AtHome,
+        _ if form_key(method, uri).is_some() => Repeat::AtHome,
+        _ => Repeat::Never,
     }
 }
 
-/// Where the one repeat goes after an attempt at `tried` was lost, if it is safe.
-pub(crate) fn again(choice: Choice, repeat: Repeat, tried: Region, loss: Loss) -> Option<Region> {
-    let elsewhere = if choice.is_pinned { tried } else { tried.peer() };
-    match (loss, repeat) {
-        (Loss::NotSent, _) | (Loss::Broken, Repeat::Anywhere) => Some(elsewhere),
-        (Loss::Broken, Repeat::SameRegion) => Some(tried),
-        (Loss::Down, Repeat::Anywhere) => (!choice.is_pinned).then_some(elsewhere),
-        _ => None,
-    }
-}
-
-/// What the client is told when all attempts were lost; `limit` is the time that they had.
-pub(crate) fn verdict(choice: Choice, repeat: Repeat, lost: &[(Region, Loss)], limit: Duration) -> Error {
-    let doubtful = lost.iter().find(|(_, loss)| *loss != Loss::NotSent);
-    let late = lost.iter().find(|(_, loss)| *loss == Loss::Late);
-    match (repeat, doubtful, late) {
-        (Repeat::SameRegion | Repeat::Never, Some(&(region, _)), _) => {
-            Error::OutcomeUnknown { region, has_key: repeat == Repeat::SameRegion }
-        }
-        (_, _, Some(&(region, _))) => Error::Timeout { region, limit },
-        _ => Error::RegionDown { pinned: choice.is_pinned.then_some(choice.region) },
-    }
+/// The key of a page's form that makes or changes an order, which its address repeats: bodies are not read here.
+pub(crate) fn form_key<'a>(method: &Method, uri: &'a Uri) -> Option<&'a str> {
+    let is_form = match *uri.path().split('/').collect::<Vec<_>>() {
+        ["", "checkout"] => true,
+        ["", "orders", _, verb] => ["cancel", "return"].contains(&verb),
+        _ => false,
+    };
+    let key = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="));
+    key.filter(|key| *method == Method::POST && is_form && !key.is_empty())
 }
 
 /// `?region=` on a page: the region, and the address without it. Never an address of another site.

@@ -1,7 +1,7 @@
 //! A request's body on its way to a region.
 //!
-//! The small body of a request that may be repeated is kept whole. Any other is streamed and counted; it can be sent again only while
-//! nobody has read from it.
+//! The small body of a request that may be repeated, or of known size, is kept whole. Any other is streamed and counted; it can be sent again
+//! only while nobody has read from it.
 
 use std::{
     mem,
@@ -62,14 +62,15 @@ pub(crate) struct Source {
 pub(crate) struct Cut;
 
 impl Upload {
-    /// Takes a body; `keep` says that it will be wanted whole, `length` what the client says of its size.
+    /// Takes a body; `keep` says that it will be wanted whole, `length` what the client says of its size. A small one of known size is kept
+    /// anyway: a region may say that it did nothing.
     pub(crate) async fn read(mut body: Body, length: Option<usize>, limit: usize, keep: bool) -> Result<Self, Error> {
         if length.is_some_and(|length| length > limit) {
             discard(body).await;
             return Err(Error::BodyTooLarge { limit });
         }
         let mut front = BytesMut::new();
-        let is_short = keep && length.is_none_or(|length| length <= KEPT);
+        let is_short = length.map_or(keep, |length| length <= KEPT);
         while !body.is_end_stream() {
             if !is_short || front.len() > KEPT {
                 let source = Source { left: limit - front.len(), front: front.freeze(), rest: body, limit, state: State::Unread };
@@ -92,6 +93,11 @@ impl Upload {
             Self::Whole(bytes) => Outgoing::Whole(bytes.clone()),
             Self::Stream(source) => Outgoing::Stream(source.clone()),
         }
+    }
+
+    /// Whether all of it is here.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self, Self::Whole(_))
     }
 
     /// Whether another attempt would send the same bytes.
@@ -221,6 +227,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_is_kept_when_it_is_wanted_or_known_to_be_small() {
+        for (length, keep, is_kept) in [(None, true, true), (Some(30), false, true), (None, false, false), (Some(KEPT + 1), true, false)] {
+            let upload = Upload::read(chunks(&[10, 20]), length, LIMIT, keep).await.unwrap();
+            assert_eq!(upload.is_kept(), is_kept, "{length:?} {keep}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_body_too_large_to_keep_is_sent_whole_and_once() {
         let upload = Upload::read(chunks(&[KEPT, 1, 9]), None, LIMIT, true).await.unwrap();
         assert!(matches!(upload, Upload::Stream(_)) && upload.is_repeatable());
@@ -231,7 +245,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_unread_stream_can_be_taken_over_by_the_next_attempt() {
-        let upload = Upload::read(chunks(&[5]), Some(5), LIMIT, false).await.unwrap();
+        let upload = Upload::read(chunks(&[5]), None, LIMIT, false).await.unwrap();
+        assert!(!upload.is_kept());
         drop(upload.outgoing());
         assert!(upload.is_repeatable());
         assert_eq!(sent(&upload).await.unwrap(), 5);

@@ -3,7 +3,7 @@
 
 mod reports;
 
-use ids::{IdempotencyKey, OrderId};
+use ids::{IdempotencyKey, OrderId, Region};
 use money::Money;
 use proto::payment::v1::{
     self as wire, AuthorizeRequest, AuthorizeResponse, CaptureRequest, CaptureResponse, GetBalancesRequest, GetBalancesResponse,
@@ -43,9 +43,9 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Follows `command`, for as long as its caller waits. What that leaves open, `intent`, is handed over to a workflow.
-    pub(crate) async fn follow(&self, id: OrderId, command: Command, intent: Intent) -> Result<Payment, Error> {
+    pub(crate) async fn follow(&self, id: OrderId, home: Option<Region>, command: Command, intent: Intent) -> Result<Payment, Error> {
         let handover = Handover::new(&self.starter, id, intent);
-        let followed = self.cashier.follow(id, &command).await;
+        let followed = self.cashier.follow(id, home, &command).await;
         if !followed.as_ref().is_err_and(Error::leaves_open) {
             handover.settled();
         }
@@ -58,17 +58,19 @@ impl PaymentService for Api {
     async fn authorize(&self, request: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
         let request = request.into_inner();
         let terms = terms(request.amount.as_ref(), request.payment_token)?;
-        let payment = self.follow(&request.order_id, Command::Authorize(terms), Intent::Authorization).await?;
+        let home = home(request.home_region)?;
+        let payment = self.follow(&request.order_id, home, Command::Authorize(terms), Intent::Authorization).await?;
         Ok(Response::new(AuthorizeResponse { payment: Some(payment) }))
     }
 
     async fn capture(&self, request: Request<CaptureRequest>) -> Result<Response<CaptureResponse>, Status> {
-        let payment = self.follow(&request.into_inner().order_id, Command::Capture, Intent::Capture).await?;
+        let payment = self.follow(&request.into_inner().order_id, None, Command::Capture, Intent::Capture).await?;
         Ok(Response::new(CaptureResponse { payment: Some(payment) }))
     }
 
     async fn void(&self, request: Request<VoidRequest>) -> Result<Response<VoidResponse>, Status> {
-        let payment = self.follow(&request.into_inner().order_id, Command::Void, Intent::Void).await?;
+        let request = request.into_inner();
+        let payment = self.follow(&request.order_id, home(request.home_region)?, Command::Void, Intent::Void).await?;
         // A tombstone is no payment to the caller.
         Ok(Response::new(VoidResponse { payment: Some(payment).filter(|payment| payment.amount.is_some()) }))
     }
@@ -78,7 +80,7 @@ impl PaymentService for Api {
         let key = refund_key(order_id(&request.order_id)?, &request.idempotency_key)?;
         let amount = request.amount.as_ref().map(amount).transpose()?;
         let intent = Intent::Refund(key.clone());
-        let payment = self.follow(&request.order_id, Command::Refund { key, amount }, intent).await?;
+        let payment = self.follow(&request.order_id, None, Command::Refund { key, amount }, intent).await?;
         Ok(Response::new(RefundResponse { payment: Some(payment) }))
     }
 
@@ -107,10 +109,16 @@ impl PaymentService for Api {
 }
 
 impl Api {
-    async fn follow(&self, order_id: &str, command: Command, intent: Intent) -> Result<wire::Payment, Error> {
+    async fn follow(&self, order_id: &str, home: Option<Region>, command: Command, intent: Intent) -> Result<wire::Payment, Error> {
         let id = self::order_id(order_id)?;
-        Ok(events::payment(id, &self.follower.follow(id, command, intent).await?))
+        Ok(events::payment(id, &self.follower.follow(id, home, command, intent).await?))
     }
+}
+
+/// The home of a payment that there is not yet; none is this region's own.
+fn home(home: i32) -> Result<Option<Region>, Error> {
+    let home = proto::market::v1::Region::try_from(home).map_err(|_| malformed("home_region is no region"))?;
+    Ok(Region::try_from(home).ok())
 }
 
 fn malformed(error: impl std::fmt::Display) -> Error {

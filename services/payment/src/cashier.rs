@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ids::OrderId;
+use ids::{OrderId, Region};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -26,12 +26,12 @@ pub(crate) struct Cashier {
 }
 
 impl Cashier {
-    /// Follows `command` and answers the payment as it then stands.
-    pub(crate) async fn follow(&self, id: OrderId, command: &Command) -> Result<Payment, Error> {
+    /// Follows `command` and answers the payment as it then stands. A payment that there is not yet gets this home, or this region's own.
+    pub(crate) async fn follow(&self, id: OrderId, home: Option<Region>, command: &Command) -> Result<Payment, Error> {
         for _ in 0..MAX_QUESTIONS {
-            let (next, payment) = store::next(&self.pool, id, command).await?;
+            let (next, payment) = store::next(&self.pool, id, home, command).await?;
             let Next::Ask(question) = next else { return Ok(payment) };
-            let charge = self.psp.ask(id, &question).await?;
+            let charge = self.psp.ask(id, store::home(&self.pool, id).await?, &question).await?;
             let payment = self.learn(id, &charge).await?;
             // Mostly that was all, and there is nothing to keep.
             if domain::next(Some(&payment), command)? == Next::Done {
@@ -47,7 +47,7 @@ impl Cashier {
             // Only the provider knows whether the shopper has answered.
             self.read(id).await?;
         }
-        self.follow(id, &Command::Resume(intent.clone())).await
+        self.follow(id, None, &Command::Resume(intent.clone())).await
     }
 
     /// Takes in what the provider says of the order's charge.

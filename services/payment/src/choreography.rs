@@ -68,9 +68,9 @@ fn poison(error: impl std::fmt::Display) -> Refusal {
 }
 
 async fn charge(follower: &Follower, id: OrderId, terms: Terms) -> Result<(), Error> {
-    let payment = follower.follow(id, Command::Authorize(terms), Intent::Authorization).await?;
+    let payment = follower.follow(id, None, Command::Authorize(terms), Intent::Authorization).await?;
     if payment.state == State::Authorized {
-        follower.follow(id, Command::Capture, Intent::Capture).await?;
+        follower.follow(id, None, Command::Capture, Intent::Capture).await?;
     }
     Ok(())
 }

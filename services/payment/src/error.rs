@@ -36,6 +36,9 @@ pub(crate) enum Error {
         #[source]
         source: Contradiction,
     },
+    /// This region may not write the payment now.
+    #[error("this region does not hold the payment's home at the moment, and did nothing; ask the other region, or again in a moment")]
+    Fenced,
     /// A row cannot be read back.
     #[error("read {what} of the payment of order {order_id} from the database")]
     Corrupt {
@@ -57,7 +60,13 @@ pub(crate) enum Error {
     Sum(#[from] money::Error),
     /// The database failed.
     #[error("use the database")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if store::region::is_fenced(&error) { Self::Fenced } else { Self::Database(error) }
+    }
 }
 
 impl Error {
@@ -93,6 +102,7 @@ impl Error {
             Self::Webhook(_) => (Kind::Invalid, "PAYMENT_WEBHOOK_INVALID"),
             Self::PspUnavailable(_) => (Kind::Unavailable, "PAYMENT_PSP_UNAVAILABLE"),
             Self::OutcomeUnknown(_) => (Kind::OutcomeUnknown, "PAYMENT_OUTCOME_UNKNOWN"),
+            Self::Fenced => (Kind::Unavailable, store::region::FENCED_REASON),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
             Self::Contradiction { .. } | Self::Corrupt { .. } | Self::CorruptEntry { .. } | Self::Sum(_) | Self::Database(_) => {
                 (Kind::Internal, "INTERNAL")

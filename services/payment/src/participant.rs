@@ -47,7 +47,7 @@ impl ParticipantService for Participant {
         let id = api::order_id(&order_id)?;
         self.prepared.decide(&id.to_string(), commit).await.map_err(Error::from)?;
         let (command, intent) = if commit { (Command::Capture, Intent::Capture) } else { (Command::Void, Intent::Void) };
-        self.follower.follow(id, command, intent).await?;
+        self.follower.follow(id, None, command, intent).await?;
         Ok(Response::new(DecideResponse {}))
     }
 
@@ -63,7 +63,7 @@ impl Participant {
         if self.prepared.is_prepared(&key).await? {
             return Ok(None);
         }
-        let payment = self.follower.follow(id, Command::Authorize(terms), Intent::Authorization).await?;
+        let payment = self.follower.follow(id, None, Command::Authorize(terms), Intent::Authorization).await?;
         match payment.state {
             State::Authorized if payment.wanted == Some(Wish::Capture) => return Ok(None),
             State::Authorized => {}

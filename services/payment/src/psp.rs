@@ -29,8 +29,6 @@ pub(crate) struct Psp {
     http: Client,
     address: Url,
     webhook_url: Url,
-    /// Whose account at the provider is credited.
-    region: Region,
 }
 
 /// A charge in the provider's words.
@@ -119,16 +117,16 @@ impl WireCharge {
 }
 
 impl Psp {
-    /// The provider at `address`, which is to credit the account of `region` and to send its webhooks to `webhook_url`.
-    pub(crate) fn new(address: Url, webhook_url: Url, region: Region) -> Result<Self, reqwest::Error> {
+    /// The provider at `address`, which is to send its webhooks to `webhook_url`.
+    pub(crate) fn new(address: Url, webhook_url: Url) -> Result<Self, reqwest::Error> {
         let http = Client::builder().no_proxy().connect_timeout(Duration::from_secs(1)).timeout(TIMEOUT).tcp_nodelay(true).build()?;
-        Ok(Self { http, address, webhook_url, region })
+        Ok(Self { http, address, webhook_url })
     }
 
-    /// Asks, and answers how the order's charge stands after it.
-    pub(crate) async fn ask(&self, order_id: OrderId, question: &Question) -> Result<Charge, Error> {
+    /// Asks, and answers how the order's charge stands after it. A new charge is credited to the account of `home`.
+    pub(crate) async fn ask(&self, order_id: OrderId, home: Region, question: &Question) -> Result<Charge, Error> {
         let (request, id) = match question {
-            Question::Charge(terms) => return self.charge(order_id, terms).await,
+            Question::Charge(terms) => return self.charge(order_id, home, terms).await,
             Question::Capture(id) => (self.command(order_id, id, "capture"), id),
             Question::Void(id) => (self.command(order_id, id, "void"), id),
             Question::Refund { charge_id, key, amount_minor } => {
@@ -153,13 +151,13 @@ impl Psp {
         if status.is_success() { read(order_id, &body) } else { Err(unknown(format!("charge {charge_id}: {status}"))) }
     }
 
-    /// All that moved our account's balance from one moment to another, unix ms, oldest first.
-    pub(crate) async fn movements(&self, from: i64, to: i64) -> Result<Vec<Movement>, Error> {
+    /// All that moved the balance of the account of `home` from one moment to another, unix ms, oldest first.
+    pub(crate) async fn movements(&self, home: Region, from: i64, to: i64) -> Result<Vec<Movement>, Error> {
         let (mut movements, mut token) = (Vec::new(), None::<String>);
         loop {
             let mut url = self.url(&["v1", "transactions"]);
             url.query_pairs_mut()
-                .append_pair("account", &self.region.to_string())
+                .append_pair("account", home.as_str())
                 .append_pair("from", &from.to_string())
                 .append_pair("to", &to.to_string())
                 .append_pair("page_size", &PAGE.to_string());
@@ -182,11 +180,11 @@ impl Psp {
         }
     }
 
-    async fn charge(&self, order_id: OrderId, terms: &Terms) -> Result<Charge, Error> {
+    async fn charge(&self, order_id: OrderId, home: Region, terms: &Terms) -> Result<Charge, Error> {
         let request = self.request(Method::POST, &["v1", "charges"]).header("Idempotency-Key", order_id.step_key("authorize"));
         let request = request.json(&json!({
             "order_id": order_id.to_string(),
-            "account": self.region.to_string(),
+            "account": home.to_string(),
             "amount_minor": terms.amount.amount_minor,
             "currency": terms.amount.currency.as_str(),
             "payment_token": terms.token,

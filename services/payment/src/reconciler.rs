@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use ids::Region;
 use money::Money;
 use rpc::process::Fatal;
 use time::{Date, OffsetDateTime, UtcDateTime};
@@ -36,6 +37,8 @@ const DAYS_BACK: time::Duration = time::Duration::days(7);
 #[derive(Debug, Clone)]
 pub(crate) struct Reconciler {
     pub(crate) cashier: Cashier,
+    /// Whose account at the provider it is.
+    pub(crate) home: Region,
 }
 
 impl Reconciler {
@@ -67,7 +70,7 @@ impl Reconciler {
         let (from, to) = (midnight(day), midnight(day.next_day().unwrap_or(day)));
         let pool = &self.cashier.pool;
         let booked = ledger::movements(pool, from, to).await?;
-        let listed = self.cashier.psp.movements(from, to).await?;
+        let listed = self.cashier.psp.movements(self.home, from, to).await?;
         let mut in_ledger = join(&booked, ledger::same_movements(pool, &listed).await?);
         let mut differences = compare(&listed, &in_ledger);
         if !differences.is_empty() {

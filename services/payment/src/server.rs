@@ -22,7 +22,8 @@ use crate::{
     workflow::{self, Steps},
 };
 
-const CONNECTIONS: u32 = 8;
+/// A write that waits for the other region holds its connection for a round trip.
+const CONNECTIONS: u32 = 16;
 
 /// Runs the service until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
@@ -37,7 +38,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     spine::publish(&process, outbox);
 
     let (starter, workflows) = workflow::channel();
-    let steps = Steps::new(pool.clone(), config.psp.clone(), config.webhook_url.clone(), config.region)?;
+    let steps = Steps::new(pool.clone(), config.psp.clone(), config.webhook_url.clone())?;
     process.spawn("workflows", workflows.run(config.temporal, steps, process.shutdown.clone()));
     let sweeper = Sweeper { follow_after: config.follow_after, step_up_patience: config.step_up_patience };
     let sweep = sweeper.run(pool.clone(), starter.clone(), process.shutdown.clone());
@@ -46,8 +47,8 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         Ok(())
     });
 
-    let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url, config.region)? };
-    let reconciler = Reconciler { cashier: cashier.clone() };
+    let cashier = Cashier { pool: pool.clone(), psp: Psp::new(config.psp, config.webhook_url)? };
+    let reconciler = Reconciler { cashier: cashier.clone(), home: config.region };
     process.spawn("reconciler", reconciler.clone().run(config.reconcile_every, process.shutdown.clone()));
     let webhooks = Webhooks { cashier: cashier.clone(), secret: config.webhook_secret };
     let follower = Follower { cashier, starter };

@@ -6,7 +6,7 @@ pub(crate) mod reconciliation;
 
 use std::time::Duration;
 
-use ids::OrderId;
+use ids::{OrderId, Region};
 use money::{Currency, Money};
 use sqlx::{FromRow, PgConnection, PgPool};
 use store::{inbox, outbox};
@@ -97,14 +97,22 @@ async fn with_refunds(connection: &mut PgConnection, id: OrderId, payment: Payme
     Ok(Payment { refunds, ..payment })
 }
 
-/// What follows from `command`, and the payment as it stands; what is to be kept is kept when this returns.
-pub(crate) async fn next(pool: &PgPool, id: OrderId, command: &Command) -> Result<(Next, Payment), Error> {
+/// The home of the order's payment: whose account at the provider is credited.
+pub(crate) async fn home(pool: &PgPool, id: OrderId) -> Result<Region, Error> {
+    let home: Option<String> =
+        sqlx::query_scalar("SELECT home FROM payments WHERE order_id = $1").bind(id.as_uuid()).fetch_optional(pool).await?;
+    home.and_then(|home| home.parse().ok()).ok_or(Error::Corrupt { order_id: id, what: "home" })
+}
+
+/// What follows from `command`, and the payment as it stands; what is to be kept is kept when this returns. A payment that there is not yet gets
+/// this home, or this region's own.
+pub(crate) async fn next(pool: &PgPool, id: OrderId, home: Option<Region>, command: &Command) -> Result<(Next, Payment), Error> {
     let mut tx = pool.begin().await?;
     let mut payment = lock_in(&mut tx, id).await?;
     loop {
         match (domain::next(payment.as_ref(), command)?, &mut payment) {
             (Next::Keep(kept), _) => {
-                payment = if insert_in(&mut tx, id, &kept).await? {
+                payment = if insert_in(&mut tx, id, home, &kept).await? {
                     say_in(&mut tx, id, &kept, None).await?;
                     Some(kept)
                 } else {
@@ -185,11 +193,11 @@ async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> 
     Ok((changes, payment))
 }
 
-async fn insert_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<bool, Error> {
+async fn insert_in(tx: &mut PgConnection, id: OrderId, home: Option<Region>, payment: &Payment) -> Result<bool, Error> {
     let terms = payment.terms.as_ref();
     let inserted = sqlx::query(
-        "INSERT INTO payments (order_id, state, amount_minor, currency, payment_token, version) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO payments (order_id, state, amount_minor, currency, payment_token, version, home)
+         VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, region.self())) ON CONFLICT DO NOTHING",
     )
     .bind(id.as_uuid())
     .bind(payment.state.as_str())
@@ -197,6 +205,7 @@ async fn insert_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Res
     .bind(terms.map(|terms| terms.amount.currency.to_string()))
     .bind(terms.map(|terms| terms.token.as_str()))
     .bind(payment.version.cast_signed())
+    .bind(home.map(Region::as_str))
     .execute(tx)
     .await?;
     Ok(inserted.rows_affected() == 1)
@@ -235,7 +244,7 @@ pub(crate) async fn want_of_authorized_in(tx: &mut PgConnection, id: OrderId, wi
 
 /// Keeps a payment that is to be asked for and then captured, unless the order has one.
 pub(crate) async fn open_wanted_in(tx: &mut PgConnection, id: OrderId, terms: &Terms) -> Result<(), Error> {
-    if insert_in(tx, id, &Payment::open(terms.clone())).await? {
+    if insert_in(tx, id, None, &Payment::open(terms.clone())).await? {
         want_in(tx, id, Wish::Capture).await?;
     }
     Ok(())
@@ -244,7 +253,7 @@ pub(crate) async fn open_wanted_in(tx: &mut PgConnection, id: OrderId, terms: &T
 /// Keeps a refund that is asked for, or that was made.
 async fn put_refund_in(tx: &mut PgConnection, id: OrderId, refund: &Refund) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO refunds (order_id, key, amount_minor, refund_id) VALUES ($1, $2, $3, $4)
+        "INSERT INTO refunds (order_id, key, amount_minor, refund_id, home) SELECT $1, $2, $3, $4, home FROM payments WHERE order_id = $1
          ON CONFLICT ON CONSTRAINT refunds_pkey DO UPDATE SET refund_id = excluded.refund_id",
     )
     .bind(id.as_uuid())

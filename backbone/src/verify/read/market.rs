@@ -52,12 +52,16 @@ const CARTS: &str = "
     SELECT cart_id, hashtextextended(encode(state, 'hex'), 0), (extract(epoch FROM changed_at) * 1000)::bigint
     FROM cart.carts WHERE state IS NOT NULL";
 
-const LEDGER: &str = "SELECT order_id, cause, source_id AS source, account, amount_minor, currency FROM payment.ledger_entries";
+/// Both regions have the rows of both homes; each home's are looked at where they are written.
+const LEDGER: &str = "
+    SELECT order_id, cause, source_id AS source, account, amount_minor, currency FROM payment.ledger_entries
+    WHERE home IN (SELECT home FROM region.homes WHERE holder = region.self())";
 
 /// The saga's own refund, of the whole, has the key `<order>/refund`.
 const GRANTED: &str = "
     SELECT order_id, sum(amount_minor)::bigint FROM payment.refunds
-    WHERE refund_id IS NOT NULL AND key <> order_id || '/refund' GROUP BY order_id";
+    WHERE refund_id IS NOT NULL AND key <> order_id || '/refund'
+      AND home IN (SELECT home FROM region.homes WHERE holder = region.self()) GROUP BY order_id";
 
 #[derive(FromRow)]
 struct OrderRow {

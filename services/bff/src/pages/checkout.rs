@@ -8,7 +8,7 @@ use axum::{
 use ids::IdempotencyKey;
 use maud::{Markup, html};
 
-use super::{Frame, cart, sentence};
+use super::{Frame, cart, sentence, with_key};
 use crate::{
     checkout::{CARDS, Checkout},
     error::Error,
@@ -82,7 +82,7 @@ async fn page(app: &App, session: &Session, key: &str, filled: &Checkout, error:
         @if let Some(error) = error {
             p.note.warn #problem role="alert" { (sentence(&error.to_string())) }
         }
-        form.with-summary #checkout-form action="/checkout" method="post" {
+        form.with-summary #checkout-form action=(with_key("/checkout", key)) method="post" {
             div.steps {
                 input type="hidden" name="key" value=(key);
                 (address(filled, error))

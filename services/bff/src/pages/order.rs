@@ -9,7 +9,7 @@ use ids::{IdempotencyKey, OrderId, SessionId};
 use maud::{Markup, html};
 use rpc::Kind;
 
-use super::{Frame, sentence};
+use super::{Frame, sentence, with_key};
 use crate::{
     error::Error,
     input::{Form, Named},
@@ -133,9 +133,10 @@ fn words(state: Stage, requested: Option<Requested>) -> &'static str {
 /// What the one who placed it can do. The script shows and hides the forms as the state changes; without it the page is asked for again.
 fn actions(order: &Order, region: &str) -> Markup {
     let form = |id: &'static str, verb: &str, label: &str, about: &str, is_shown: bool| {
+        let (key, action) = (session::random(), format!("/orders/{}/{verb}", order.order_id));
         html! {
-            form id=(id) action={ "/orders/" (order.order_id) "/" (verb) } method="post" hidden[!is_shown] {
-                input type="hidden" name="key" value=(session::random());
+            form id=(id) action=(with_key(&action, &key)) method="post" hidden[!is_shown] {
+                input type="hidden" name="key" value=(key);
                 button.button.plain.wide type="submit" { (label) }
                 p.quiet { (about) }
             }

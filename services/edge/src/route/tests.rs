@@ -1,16 +1,19 @@
-//! Claims about the choice of a region and about repeats.
+//! Claims about the choice of a region, and about what may be repeated.
 
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::HeaderValue;
 use ids::Region::{Eu, Us};
 use proptest::prelude::*;
 
 use super::*;
-
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::both::Both;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let pair = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     pairs.iter().map(pair).collect()
+}
+
+fn chosen(pairs: &[(&str, &str)], nearest: Region) -> Result<Choice, Error> {
+    choose(&headers(pairs), &HeaderName::from_static("cf-ipcountry"), nearest)
 }
 
 fn choice(region: Region, is_pinned: bool) -> Choice {
@@ -18,27 +21,79 @@ fn choice(region: Region, is_pinned: bool) -> Choice {
 }
 
 #[test]
-fn the_header_pins_the_cookie_wishes_and_eu_is_the_default() {
-    assert_eq!(choose(&headers(&[])), Ok(choice(Eu, false)));
-    assert_eq!(choose(&headers(&[("cookie", "session=a; region=us")])), Ok(choice(Us, false)));
-    assert_eq!(choose(&headers(&[("cookie", "region=mars")])), Ok(choice(Eu, false)));
-    assert_eq!(choose(&headers(&[("x-region", "eu"), ("cookie", "region=us")])), Ok(choice(Eu, true)));
-    for bad in ["mars", "", "EU", "eu, us"] {
-        assert_eq!(choose(&headers(&[("x-region", bad)])), Err(Error::UnknownRegion), "{bad}");
+fn the_header_pins_the_cookie_wishes_and_the_nearest_is_the_default() {
+    for nearest in Region::ALL {
+        assert_eq!(chosen(&[], nearest), Ok(choice(nearest, false)));
+        assert_eq!(chosen(&[("cookie", "session=a; region=us")], nearest), Ok(choice(Us, false)));
+        assert_eq!(chosen(&[("cookie", "region=mars")], nearest), Ok(choice(nearest, false)));
+        assert_eq!(chosen(&[("x-region", "eu"), ("cookie", "region=us"), ("cf-ipcountry", "US")], nearest), Ok(choice(Eu, true)));
+        for bad in ["mars", "", "EU", "eu, us"] {
+            assert_eq!(chosen(&[("x-region", bad)], nearest), Err(Error::UnknownRegion), "{bad}");
+        }
+        assert_eq!(chosen(&[("x-region", "eu"), ("x-region", "us")], nearest), Err(Error::UnknownRegion));
     }
-    assert_eq!(choose(&headers(&[("x-region", "eu"), ("x-region", "us")])), Err(Error::UnknownRegion));
+}
+
+#[test]
+fn the_country_counts_for_those_who_wish_nothing() {
+    assert_eq!(chosen(&[("cf-ipcountry", "BR")], Eu), Ok(choice(Us, false)));
+    assert_eq!(chosen(&[("cf-ipcountry", "FR")], Us), Ok(choice(Eu, false)));
+    assert_eq!(chosen(&[("cf-ipcountry", "BR"), ("cookie", "region=eu")], Us), Ok(choice(Eu, false)));
+    assert_eq!(chosen(&[("cf-ipcountry", "XX")], Us), Ok(choice(Us, false)), "no country");
+    assert_eq!(chosen(&[("x-country", "BR")], Eu), Ok(choice(Eu, false)), "another header");
+}
+
+fn sight(eu: Health, us: Health) -> Sight {
+    Sight { health: Both { eu, us }, holder: Both::default(), nearest: Eu }
 }
 
 #[test]
 fn an_unpinned_request_goes_where_somebody_is() {
-    let eu = |health| move |region| if region == Eu { health } else { Health::Healthy };
-    assert_eq!(first(choice(Eu, false), eu(Health::Healthy)), Ok(Eu));
-    assert_eq!(first(choice(Eu, false), eu(Health::Unknown)), Ok(Eu));
-    assert_eq!(first(choice(Eu, false), eu(Health::Unready)), Ok(Us));
-    assert_eq!(first(choice(Eu, false), eu(Health::Down)), Ok(Us));
-    assert_eq!(first(choice(Eu, false), |_| Health::Down), Ok(Eu), "somebody must be tried");
-    assert_eq!(first(choice(Eu, true), eu(Health::Unready)), Ok(Eu));
-    assert_eq!(first(choice(Eu, true), eu(Health::Down)), Err(Error::RegionDown { pinned: Some(Eu) }));
+    use Health::{Down, Drained, Fenced, Healthy, Unknown, Unready};
+    let cases = [
+        (Healthy, Healthy, Eu),
+        (Unknown, Healthy, Eu),
+        (Unready, Healthy, Us),
+        (Down, Healthy, Us),
+        (Fenced, Healthy, Us),
+        (Drained, Healthy, Us),
+        (Down, Fenced, Us),
+        (Down, Drained, Us),
+        (Fenced, Unready, Eu),
+        (Drained, Drained, Eu),
+        (Unready, Unready, Eu),
+        // Somebody must be tried.
+        (Down, Down, Eu),
+    ];
+    for (eu, us, expected) in cases {
+        assert_eq!(first(choice(Eu, false), &sight(eu, us)), Ok(expected), "{eu:?} {us:?}");
+    }
+    for eu in [Healthy, Unknown, Unready, Fenced, Drained] {
+        assert_eq!(first(choice(Eu, true), &sight(eu, Healthy)), Ok(Eu), "{eu:?}");
+    }
+    assert_eq!(first(choice(Eu, true), &sight(Down, Healthy)), Err(Error::RegionDown { pinned: Some(Eu) }));
+}
+
+#[test]
+fn what_may_be_repeated_depends_on_what_it_does_and_on_its_key() {
+    let of = |method: Method, uri: &'static str, key: bool| {
+        let headers = if key { headers(&[("idempotency-key", "k")]) } else { HeaderMap::new() };
+        repeat(&method, &Uri::from_static(uri), &headers)
+    };
+    assert_eq!(of(Method::GET, "/api/orders/1", true), Repeat::Read);
+    assert_eq!(of(Method::PUT, "/api/cart/lines/A", true), Repeat::Anywhere);
+    assert_eq!(of(Method::DELETE, "/api/cart/lines/A", true), Repeat::Anywhere);
+    assert_eq!(of(Method::PUT, "/api/cart/lines/A", false), Repeat::Never);
+    assert_eq!(of(Method::POST, "/api/cartoon", true), Repeat::AtHome);
+    assert_eq!(of(Method::POST, "/api/orders", true), Repeat::AtHome);
+    assert_eq!(of(Method::POST, "/api/orders/1/cancel", true), Repeat::AtHome);
+    assert_eq!(of(Method::POST, "/api/orders?key=k", false), Repeat::Never, "a program says it in the header");
+    for form in ["/checkout?key=k", "/orders/1/cancel?a=b&key=k", "/orders/1/return?key=k"] {
+        assert_eq!(of(Method::POST, form, false), Repeat::AtHome, "{form}");
+    }
+    for form in ["/checkout", "/checkout?key=", "/checkout?monkey=k", "/cart/lines/A?key=k", "/sign-in?key=k", "/orders/1/x?key=k"] {
+        assert_eq!(of(Method::POST, form, false), Repeat::Never, "{form}");
+    }
 }
 
 #[test]
@@ -55,71 +110,30 @@ fn a_link_chooses_a_region_and_keeps_the_rest_of_the_address() {
     assert_eq!(super::link(&Method::POST, &"/cart?region=us".parse().unwrap()), Ok(None));
 }
 
-#[test]
-fn a_pinned_region_that_went_down_is_not_asked_again() {
-    assert_eq!(again(choice(Eu, true), Repeat::Anywhere, Eu, Loss::Down), None);
-    assert_eq!(again(choice(Eu, false), Repeat::Anywhere, Eu, Loss::Down), Some(Us));
-}
-
-#[test]
-fn a_client_learns_where_its_write_may_have_been_done() {
-    let lost = [(Us, Loss::Broken), (Us, Loss::NotSent)];
-    let error = verdict(choice(Eu, false), Repeat::SameRegion, &lost, LIMIT);
-    assert_eq!(error, Error::OutcomeUnknown { region: Us, has_key: true });
-    assert!(error.to_string().contains("region us") && error.to_string().contains("same Idempotency-Key"), "{error}");
-    let lost = [(Eu, Loss::NotSent), (Us, Loss::NotSent)];
-    assert_eq!(verdict(choice(Eu, false), Repeat::Never, &lost, LIMIT), Error::RegionDown { pinned: None });
-    assert_eq!(verdict(choice(Eu, true), Repeat::Anywhere, &lost[..1], LIMIT), Error::RegionDown { pinned: Some(Eu) });
-    let late = verdict(choice(Eu, true), Repeat::Anywhere, &[(Eu, Loss::Late)], LIMIT);
-    assert_eq!(late, Error::Timeout { region: Eu, limit: LIMIT });
-}
-
 fn region() -> impl Strategy<Value = Region> {
     prop::sample::select(Region::ALL.to_vec())
 }
 
 fn health() -> impl Strategy<Value = Health> {
-    prop::sample::select(vec![Health::Unknown, Health::Healthy, Health::Unready, Health::Down])
-}
-
-fn loss() -> impl Strategy<Value = Loss> {
-    prop::sample::select(vec![Loss::NotSent, Loss::Broken, Loss::Down, Loss::Late])
-}
-
-fn kind() -> impl Strategy<Value = Repeat> {
-    prop::sample::select(vec![Repeat::Anywhere, Repeat::SameRegion, Repeat::Never])
+    use Health::{Down, Drained, Fenced, Healthy, Unknown, Unready};
+    prop::sample::select(vec![Unknown, Healthy, Fenced, Drained, Unready, Down])
 }
 
 proptest! {
     #[test]
-    fn a_pin_is_never_left(region in region(), eu in health(), us in health(), repeat in kind(), loss in loss()) {
-        let pinned = choice(region, true);
-        if let Ok(first) = first(pinned, |region| if region == Eu { eu } else { us }) {
-            prop_assert_eq!(first, region);
-            prop_assert!(again(pinned, repeat, first, loss).is_none_or(|next| next == region));
-        }
+    fn a_new_shopper_is_never_sent_past_a_healthy_region(region in region(), eu in health(), us in health()) {
+        let sight = sight(eu, us);
+        let first = first(choice(region, false), &sight).unwrap();
+        let is_elsewhere_better = sight.health[first] != Health::Unknown && sight.health[first.peer()] == Health::Healthy;
+        prop_assert!(sight.health[first] == Health::Healthy || !is_elsewhere_better);
     }
 
     #[test]
-    fn a_write_that_may_be_done_never_reaches_the_other_region(
-        is_pinned: bool, region in region(), repeat in kind(), loss in loss(),
-    ) {
-        let next = again(choice(region, is_pinned), repeat, region, loss);
-        if repeat != Repeat::Anywhere && loss != Loss::NotSent {
-            prop_assert!(next.is_none_or(|next| next == region));
+    fn without_a_key_nothing_but_a_read_is_repeated(path in "/[a-z/]{0,20}", query in "[a-z=&]{0,12}") {
+        let uri: Uri = format!("{path}?{query}").parse().unwrap();
+        if !query.split('&').any(|pair| pair.starts_with("key=")) {
+            prop_assert_eq!(repeat(&Method::POST, &uri, &HeaderMap::new()), Repeat::Never);
         }
-        if repeat == Repeat::Never && loss != Loss::NotSent {
-            prop_assert_eq!(next, None);
-        }
-    }
-
-    #[test]
-    fn doubt_about_a_write_is_always_told(
-        is_pinned: bool, region in region(), repeat in kind(), lost in prop::collection::vec((region(), loss()), 1..3),
-    ) {
-        let error = verdict(choice(region, is_pinned), repeat, &lost, LIMIT);
-        let is_doubtful = repeat != Repeat::Anywhere && lost.iter().any(|(_, loss)| *loss != Loss::NotSent);
-        prop_assert_eq!(matches!(error, Error::OutcomeUnknown { .. }), is_doubtful);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The edge as a process, between real connections: storefronts' stand-ins behind it, an HTTP client before it.
 
 mod failover;
+mod fenced;
 mod limits;
 mod passing;
+mod registrar;
 mod routing;
 mod streaming;
+mod takeover;
 mod upstream;
 mod writes;
 
@@ -18,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::upstream::Upstream;
+use crate::{registrar::Registrar, upstream::Upstream};
 
 /// Longer than anything in these tests takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -39,8 +42,9 @@ impl World {
 
     async fn with(settings: &[(&str, &str)]) -> Self {
         let (eu, us) = (Upstream::start("eu").await, Upstream::start("us").await);
-        let addresses = [eu.address(), us.address()];
-        let mut env = vec![("BFF_EU_ADDR", addresses[0].as_str()), ("BFF_US_ADDR", addresses[1].as_str())];
+        let (eu_address, us_address, nobody) = (eu.address(), us.address(), format!("http://{}", testkit::nowhere()));
+        let mut env = vec![("BFF_EU_ADDR", eu_address.as_str()), ("BFF_US_ADDR", us_address.as_str())];
+        env.extend([("REGION_EU_ADDR", nobody.as_str()), ("REGION_US_ADDR", nobody.as_str())]);
         env.extend(settings);
         let edge = Running::start(env!("CARGO_BIN_EXE_edge"), &env).await;
         let client = Client::builder().redirect(Policy::none()).build().expect("a client");

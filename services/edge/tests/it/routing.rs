@@ -1,6 +1,6 @@
 //! Which region answers.
 
-use crate::{World, header, json, problem, sent};
+use crate::{SOON, World, header, json, problem, sent};
 
 #[tokio::test]
 async fn the_header_wins_over_the_cookie_and_eu_is_the_default() {
@@ -51,4 +51,37 @@ async fn operators_see_both_regions() {
     assert_eq!(regions["regions"][1]["healthy"], true);
     assert_eq!(regions["regions"][1]["address"], world.us.address());
     assert_eq!(world.us.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn the_country_of_a_new_shopper_chooses_the_region() {
+    let world = World::with(&[("PROBE_INTERVAL", "1h"), ("GEO_HEADER", "CF-IPCountry")]).await;
+    for (country, cookie, expected) in
+        [("BR", "", "us"), ("DE", "", "eu"), ("XX", "", "eu"), ("BR", "region=eu", "eu"), ("DE", "region=us", "us")]
+    {
+        let request = world.get("/").header("cf-ipcountry", country).header("cookie", cookie);
+        assert_eq!(header(&sent(request).await, "x-served-by"), expected, "{country} {cookie}");
+    }
+    let ours = sent(world.get("/").header("cloudfront-viewer-country", "BR")).await;
+    assert_eq!(header(&ours, "x-served-by"), "eu", "another header was set");
+}
+
+#[tokio::test]
+async fn those_who_say_nothing_are_sent_to_the_nearest_region() {
+    let world = World::with(&[("PROBE_INTERVAL", "20ms")]).await;
+    world.eu.move_away(150);
+    testkit::eventually("us is nearer", SOON, async || {
+        let regions = json(sent(world.get("/edge/regions")).await).await;
+        if regions["nearest"] == "us" { Ok(()) } else { Err(regions.to_string()) }
+    })
+    .await;
+    assert_eq!(header(&sent(world.get("/")).await, "x-served-by"), "us");
+    assert_eq!(header(&sent(world.get("/").header("cookie", "region=eu")).await, "x-served-by"), "eu");
+    world.eu.move_away(0);
+    world.us.move_away(150);
+    testkit::eventually("eu is nearer again", SOON, async || {
+        let regions = json(sent(world.get("/edge/regions")).await).await;
+        if regions["nearest"] == "eu" { Ok(()) } else { Err(regions.to_string()) }
+    })
+    .await;
 }

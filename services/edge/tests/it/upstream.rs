@@ -6,8 +6,9 @@ use std::{
     net::{Ipv4Addr, TcpListener as StdListener},
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -40,6 +41,9 @@ struct Shared {
     breaks: Mutex<usize>,
     is_unready: AtomicBool,
     is_silent: AtomicBool,
+    is_fenced: AtomicBool,
+    /// Milliseconds before a probe is answered.
+    distance: AtomicU64,
     go_on: Notify,
     chunks: Mutex<Option<mpsc::UnboundedSender<Bytes>>>,
 }
@@ -116,6 +120,16 @@ impl Upstream {
         self.shared.is_silent.store(true, Ordering::Release);
     }
 
+    /// Says of all that changes something that it may not, from now on, or no more.
+    pub(crate) fn fence(&self, is_fenced: bool) {
+        self.shared.is_fenced.store(is_fenced, Ordering::Release);
+    }
+
+    /// Answers probes after so many milliseconds from now on.
+    pub(crate) fn move_away(&self, millis: u64) {
+        self.shared.distance.store(millis, Ordering::Release);
+    }
+
     /// Lets a held answer go on.
     pub(crate) fn go_on(&self) {
         self.shared.go_on.notify_one();
@@ -148,6 +162,7 @@ async fn probe(shared: &Shared) -> Response<Body> {
     if shared.is_silent.load(Ordering::Acquire) {
         std::future::pending::<()>().await;
     }
+    tokio::time::sleep(Duration::from_millis(shared.distance.load(Ordering::Acquire))).await;
     let status = if shared.is_unready.load(Ordering::Acquire) { 503 } else { 200 };
     Response::builder().status(status).body(Body::empty()).expect("a response")
 }
@@ -158,6 +173,7 @@ async fn answer(name: &'static str, shared: &Arc<Shared>, request: Request<Incom
     let body = Body::new(body);
     let body = if parts.uri.path() == "/upload" { watched(body, shared).await? } else { whole(body).await? };
     let target = parts.uri.to_string();
+    let is_write = parts.method != "GET";
     let seen = Seen { method: parts.method.to_string(), target, headers: parts.headers, body: body.clone() };
     lock(&shared.seen).push(seen);
     let is_broken = {
@@ -168,6 +184,10 @@ async fn answer(name: &'static str, shared: &Arc<Shared>, request: Request<Incom
     };
     if is_broken {
         return Err(io::Error::other("broken on purpose"));
+    }
+    if is_write && shared.is_fenced.load(Ordering::Acquire) {
+        let response = Response::builder().status(503).header("x-region-fenced", "1").header("retry-after", "1");
+        return response.body(Body::from(r#"{"reason":"REGION_FENCED"}"#)).map_err(io::Error::other);
     }
     let response = Response::builder().header("content-type", "text/plain");
     let response = match parts.uri.path() {

@@ -1,15 +1,42 @@
 //! Writes whose answers are lost.
 
+use reqwest::Method;
+
 use crate::{World, header, problem, sent};
 
 #[tokio::test]
 async fn a_write_that_may_have_been_done_is_never_sent_to_the_other_region() {
-    let world = World::new().await;
-    world.eu.break_next(2);
+    let world = World::with(&[("PROBE_INTERVAL", "1h"), ("RESPONSE_TIMEOUT", "1s")]).await;
+    world.eu.break_next(1000);
     let response = sent(world.post("/api/orders").header("idempotency-key", "k-1").body("order")).await;
     assert_eq!(header(&response, "retry-after"), "1");
     assert_eq!(problem(response).await, (503, "EDGE_OUTCOME_UNKNOWN".to_owned(), "eu".to_owned()));
-    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (2, 0));
+    assert!(world.eu.seen().len() > 2 && world.us.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_keyed_change_of_a_cart_is_done_in_the_other_region_at_once() {
+    let world = World::new().await;
+    for method in [Method::PUT, Method::DELETE] {
+        world.eu.break_next(1);
+        let change = world.request(method, "/api/cart/lines/A").header("idempotency-key", "k").body(r#"{"quantity":2}"#);
+        let response = sent(change).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-served-by")), (200, "us"));
+    }
+    let (eu, us) = (world.eu.seen(), world.us.seen());
+    assert_eq!((eu.len(), us.len()), (2, 2));
+    assert_eq!((&eu[0].body, &eu[0].headers["idempotency-key"]), (&us[0].body, &us[0].headers["idempotency-key"]));
+}
+
+#[tokio::test]
+async fn the_form_of_an_order_is_repeated_by_the_key_in_its_address() {
+    let world = World::new().await;
+    for address in ["/checkout?key=k-1", "/orders/1/cancel?key=k-2", "/orders/1/return?key=k-3"] {
+        world.eu.break_next(1);
+        let response = sent(world.post(address).body("key=k")).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-served-by")), (200, "eu"), "{address}");
+    }
+    assert_eq!((world.eu.seen().len(), world.us.seen().len()), (6, 0));
 }
 
 #[tokio::test]
@@ -69,8 +96,22 @@ async fn an_answer_that_does_not_come_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_hangs_is_followed_by_another() {
+    let world = World::with(&[("PROBE_INTERVAL", "1h"), ("ATTEMPT_TIMEOUT", "300ms")]).await;
+    world.us.go_on();
+    let read = sent(world.get("/held")).await;
+    assert_eq!((read.status().as_u16(), header(&read, "x-served-by")), (200, "us"));
+    let order = tokio::spawn(sent(world.post("/held").header("idempotency-key", "k")));
+    let again = || if world.eu.seen().len() < 3 { Err("not yet") } else { Ok(()) };
+    testkit::eventually("eu has the order again", crate::SOON, async || again()).await;
+    world.eu.go_on();
+    assert_eq!(header(&order.await.unwrap(), "x-served-by"), "eu");
+    assert_eq!(world.us.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_key_stays_with_the_region_that_had_it_also_when_that_is_gone() {
-    let mut world = World::with(&[("PROBE_INTERVAL", "50ms")]).await;
+    let mut world = World::with(&[("PROBE_INTERVAL", "50ms"), ("RESPONSE_TIMEOUT", "1s")]).await;
     let write = async |world: &World| sent(world.post("/api/orders").header("idempotency-key", "k-7").body("order")).await;
     assert_eq!(header(&write(&world).await, "x-served-by"), "eu");
     world.eu.stop().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ids::OrderId;
 use proto::{
     inventory::v1::{ReleaseRequest, ReserveRequest, inventory_service_client::InventoryServiceClient},
-    market::v1::Line,
+    market::v1::{Line, Region},
     payment::v1::{
         AuthorizeRequest, CaptureRequest, GetPaymentRequest, Payment, PaymentState, RefundRequest, VoidRequest,
         payment_service_client::PaymentServiceClient,
@@ -193,6 +193,7 @@ impl Steps {
             amount: Some(order.total.into()),
             payment_token: order.payment_token,
             idempotency_key: id.step_key("authorize"),
+            home_region: Region::from(order.home).into(),
         };
         let payment = match self.payment.clone().authorize(request).await {
             Ok(response) => response.into_inner().payment,
@@ -225,7 +226,8 @@ impl Steps {
     }
 
     async fn void_payment(&self, id: OrderId) -> Result<(), ActivityError> {
-        let request = VoidRequest { order_id: id.to_string(), idempotency_key: id.step_key("void") };
+        let home_region = Region::from(self.order(id).await?.home).into();
+        let request = VoidRequest { order_id: id.to_string(), idempotency_key: id.step_key("void"), home_region };
         // A declined payment has nothing to void; a captured one must not be reached here, so it is tried again and seen in the log.
         self.payment.clone().void(request).await.map(drop).map_err(|status| again(Failure::from(status)))
     }

@@ -151,13 +151,14 @@ impl Market {
             amount: order.total.clone(),
             payment_token: "tok_visa".to_owned(),
             idempotency_key: id.step_key("authorize"),
+            ..AuthorizeRequest::default()
         };
         self.payments().authorize(authorize).await.expect("the card is good");
     }
 
     /// Voids the payment behind the saga's back.
     pub(crate) async fn void(&self, order: &Order) {
-        let request = VoidRequest { order_id: order.order_id.clone(), idempotency_key: "stranger".to_owned() };
+        let request = VoidRequest { order_id: order.order_id.clone(), idempotency_key: "stranger".to_owned(), ..VoidRequest::default() };
         self.payments().void(request).await.expect("nothing is taken yet");
     }
 

@@ -51,13 +51,15 @@ impl Row {
     }
 }
 
-/// Every open intent, oldest first. The first condition is word for word that of the index `payments_open`.
+/// Every open intent of the homes that this region holds, oldest first. The first condition is word for word that of the index `payments_open`.
 pub(crate) async fn list_open(pool: &PgPool) -> Result<Vec<Open>, Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT order_id, state, wanted, NULL AS key, extract(epoch FROM now() - greatest(updated_at, wanted_at))::float8 AS age FROM payments
-         WHERE state IN ('pending', 'requires_action') OR state = 'authorized' AND wanted IS NOT NULL
+         WHERE (state IN ('pending', 'requires_action') OR state = 'authorized' AND wanted IS NOT NULL)
+           AND home IN (SELECT home FROM region.homes WHERE holder = region.self())
          UNION ALL
-         SELECT order_id, NULL, NULL, key, extract(epoch FROM now() - asked_at)::float8 FROM refunds WHERE refund_id IS NULL
+         SELECT order_id, NULL, NULL, key, extract(epoch FROM now() - asked_at)::float8 FROM refunds
+         WHERE refund_id IS NULL AND home IN (SELECT home FROM region.homes WHERE holder = region.self())
          ORDER BY age DESC LIMIT $1",
     )
     .bind(MAX_LISTED)

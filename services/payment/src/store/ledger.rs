@@ -15,8 +15,8 @@ use crate::{
 macro_rules! insert {
     ($conflict:literal) => {
         concat!(
-            "INSERT INTO ledger_entries (order_id, cause, source_id, currency, occurred_at, account, amount_minor)
-             SELECT $1, $2, $3, $4, $5, account, amount FROM unnest($6::text[], $7::bigint[]) AS entry (account, amount)",
+            "INSERT INTO ledger_entries (home, order_id, cause, source_id, currency, occurred_at, account, amount_minor)
+             SELECT coalesce((SELECT home FROM payments WHERE order_id = $1), region.self()), $1, $2, $3, $4, $5, account, amount FROM unnest($6::text[], $7::bigint[]) AS entry (account, amount)",
             $conflict
         )
     };
@@ -78,13 +78,13 @@ macro_rules! movements {
     ($which:literal) => {
         concat!(
             "SELECT cause, source_id, order_id, amount_minor, currency FROM ledger_entries
-             WHERE account = 'psp_receivable' AND cause <> 'settlement' AND ",
+             WHERE home = region.self() AND account = 'psp_receivable' AND cause <> 'settlement' AND ",
             $which
         )
     };
 }
 
-/// What moved what the provider owes us, from one moment to another, unix ms.
+/// What moved what the provider owes this region's own account, from one moment to another, unix ms.
 pub(crate) async fn movements(pool: &PgPool, from: i64, to: i64) -> Result<Vec<Movement>, Error> {
     let query = sqlx::query_as(movements!("occurred_at >= $1 AND occurred_at < $2"));
     let rows: Vec<Row> = query.bind(moment(from)).bind(moment(to)).fetch_all(pool).await?;
@@ -109,12 +109,12 @@ pub(crate) struct Balance {
     pub(crate) currency: String,
 }
 
-/// Every account that has entries, by currency and in the order of the chart.
+/// Every account of this region's own ledger that has entries, by currency and in the order of the chart.
 pub(crate) async fn balances(pool: &PgPool) -> Result<Vec<Balance>, Error> {
     let chart: Vec<&str> = Account::ALL.iter().map(|account| account.as_str()).collect();
     let rows = sqlx::query_as(
         "SELECT account, kind, sum(amount_minor)::bigint AS balance_minor, currency
-         FROM ledger_entries JOIN ledger_accounts USING (account)
+         FROM ledger_entries JOIN ledger_accounts USING (account) WHERE home = region.self()
          GROUP BY currency, account, kind ORDER BY currency, array_position($1, account)",
     );
     Ok(rows.bind(chart).fetch_all(pool).await?)

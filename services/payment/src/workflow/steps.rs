@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ids::{OrderId, Region};
+use ids::OrderId;
 use rpc::{Failure, process::Fatal};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -77,8 +77,8 @@ impl Steps {
     ///
     /// # Errors
     /// When there can be no HTTP client.
-    pub fn new(pool: PgPool, psp: Url, webhook_url: Url, region: Region) -> Result<Self, Fatal> {
-        Ok(Self { cashier: Cashier { pool, psp: Psp::new(psp, webhook_url, region)? } })
+    pub fn new(pool: PgPool, psp: Url, webhook_url: Url) -> Result<Self, Fatal> {
+        Ok(Self { cashier: Cashier { pool, psp: Psp::new(psp, webhook_url)? } })
     }
 
     /// Goes on with `intent` until it is settled; an error means: not yet.

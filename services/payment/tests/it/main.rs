@@ -3,6 +3,7 @@
 mod accidents;
 mod durability;
 mod following;
+mod homes;
 mod ledger;
 mod payments;
 mod reconciliation;
@@ -91,6 +92,7 @@ impl World {
             amount: Some(Money { amount_minor, currency: "EUR".to_owned() }),
             payment_token: token.to_owned(),
             idempotency_key: format!("{order_id}/authorize"),
+            ..AuthorizeRequest::default()
         };
         let response = self.client.clone().authorize(request).await.map_err(Failure::from)?;
         Ok(response.into_inner().payment.expect("an answer has a payment"))
@@ -104,7 +106,7 @@ impl World {
 
     /// Nothing when the order never had a payment.
     async fn void(&self, order_id: &str) -> Result<Option<Payment>, Failure> {
-        let request = VoidRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/void") };
+        let request = VoidRequest { order_id: order_id.to_owned(), idempotency_key: format!("{order_id}/void"), ..VoidRequest::default() };
         Ok(self.client.clone().void(request).await.map_err(Failure::from)?.into_inner().payment)
     }
 

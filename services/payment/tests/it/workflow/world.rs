@@ -3,7 +3,7 @@
 use std::{ops::Deref, thread, time::Duration};
 
 use config::Secret;
-use ids::{OrderId, Region};
+use ids::OrderId;
 use payment::{
     domain::Intent,
     workflow::{self, PaymentCharge, PaymentRefund, PaymentReversal, Step, Steps, TASK_QUEUE},
@@ -96,7 +96,7 @@ impl Workflows {
 async fn work(temporal: Temporal, database: Secret, [psp, service]: [String; 2], faults: Faults, shutdown: CancellationToken) {
     let pool = store::connect(&database, 4).expect("a database URL");
     let webhooks = format!("{service}/webhooks/psp").parse().expect("a URL");
-    let steps = Steps::new(pool, psp.parse().expect("a URL"), webhooks, Region::Eu).expect("an HTTP client");
+    let steps = Steps::new(pool, psp.parse().expect("a URL"), webhooks).expect("an HTTP client");
     let mut options = workflow::worker(steps).expect("each workflow is registered once");
     options.activity_inbound_interceptor(faults);
     let client = temporal.connect("payment").await.expect("a sound address");

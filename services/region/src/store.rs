@@ -143,9 +143,9 @@ impl Database {
         query.execute(&self.pool).await.map(drop)
     }
 
-    /// Ends commits that wait for the peer: the home is not ours any more, so nobody may be told that they are in both regions. Their callers
+    /// Ends commits that wait for the peer: what they wrote is not ours any more, so nobody may be told that it is in both regions. Their callers
     /// lose the connection, and with it know that they know nothing.
-    async fn break_off(&self) {
+    pub(crate) async fn break_off(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()";
         if let Err(error) = sqlx::query(sql).execute(&self.pool).await {
             tracing::warn!(%error, "commits that wait for the other region cannot be ended");

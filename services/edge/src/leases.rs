@@ -61,6 +61,5 @@ impl Asker {
 /// None when the service does not know the holder itself.
 fn claim(answer: &GetRegionResponse) -> Option<Claim> {
     let holder = Region::try_from(answer.holder()).ok()?;
-    // The answer does not tell of drains yet; this is where it is read once it does.
-    Some(Claim { holder, epoch: answer.epoch, is_drained: false })
+    Some(Claim { holder, epoch: answer.epoch, is_drained: answer.drained })
 }

@@ -104,9 +104,9 @@ impl Api {
 #[tonic::async_trait]
 impl RegionService for Api {
     async fn get_region(&self, request: Request<GetRegionRequest>) -> Result<Response<GetRegionResponse>, Status> {
-        let (_, known) = self.known(region(request.into_inner().home())?)?;
-        let record = known.record;
-        Ok(Response::new(GetRegionResponse { holder: wire(record.holder), epoch: record.epoch, mode: mode(record.mode) }))
+        let (standing, known) = self.known(region(request.into_inner().home())?)?;
+        let (record, drained) = (known.record, standing.drained[known.home as usize]);
+        Ok(Response::new(GetRegionResponse { holder: wire(record.holder), epoch: record.epoch, mode: mode(record.mode), drained }))
     }
 
     async fn list_homes(&self, _: Request<ListHomesRequest>) -> Result<Response<ListHomesResponse>, Status> {

@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(50);
 const CALL: Duration = Duration::from_millis(1500);
 /// Longer work: two sides must agree.
 const AGREE: Duration = Duration::from_millis(1800);
+/// How long nothing may have been written here before those who wait for the peer are sent away.
+const SHUT: Duration = Duration::from_secs(1);
 
 /// One home, for whoever asks.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +129,8 @@ pub(crate) struct Work {
     events: mpsc::UnboundedSender<Event>,
     standing: watch::Sender<Arc<Standing>>,
     mirrors: (mpsc::UnboundedSender<Mirror>, mpsc::UnboundedReceiver<Mirror>),
+    /// Since when nothing may be written here, or since when that was last seen to.
+    shut_since: Time,
 }
 
 impl Work {
@@ -162,7 +166,31 @@ impl Work {
                 });
             }
             self.publish(mirror);
+            if self.is_shut_for_good() {
+                let database = self.world.database.clone();
+                let events = self.events.clone();
+                doing.spawn(async move {
+                    database.break_off().await;
+                    let _ = events.send(Event::Tick);
+                });
+            }
         }
+    }
+
+    /// True now and then while nothing may be written here and the peer is silent. Who waits for it then must not wait until the server gives
+    /// up waiting, as that looks like success.
+    fn is_shut_for_good(&mut self) -> bool {
+        let now = self.world.begun.elapsed();
+        let standing = self.standing.borrow();
+        let waits = standing.mirror.is_some_and(|mirror| mirror.look.names && !mirror.look.streaming);
+        if !waits || Region::ALL.into_iter().any(|home| standing.writes(home)) {
+            self.shut_since = now;
+        }
+        let is_due = now.saturating_sub(self.shut_since) > SHUT;
+        if is_due {
+            self.shut_since = now;
+        }
+        is_due
     }
 
     fn publish(&self, mirror: Option<Mirror>) {

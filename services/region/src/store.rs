@@ -63,7 +63,8 @@ struct Row {
 
 const LOOK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS clock_ms,
         current_setting('synchronous_standby_names') AS names,
-        (SELECT subenabled FROM pg_subscription WHERE subname = $2) AS listening,
+        (SELECT subenabled FROM pg_subscription JOIN pg_database ON pg_database.oid = subdbid
+            WHERE subname = $2 AND datname = current_database()) AS listening,
         (SELECT count(*) FROM region.refused WHERE seen_to_at IS NULL) AS refused,
         (pg_current_wal_flush_lsn() - '0/0')::bigint AS position,
         (SELECT max(flush_lsn - '0/0')::bigint FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming') AS confirmed,
@@ -142,9 +143,9 @@ impl Database {
         query.execute(&self.pool).await.map(drop)
     }
 
-    /// Ends commits that wait for the peer: the home is not ours any more, so nobody may be told that they are in both regions. Their callers
+    /// Ends commits that wait for the peer: what they wrote is not ours any more, so nobody may be told that it is in both regions. Their callers
     /// lose the connection, and with it know that they know nothing.
-    async fn break_off(&self) {
+    pub(crate) async fn break_off(&self) {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()";
         if let Err(error) = sqlx::query(sql).execute(&self.pool).await {
             tracing::warn!(%error, "commits that wait for the other region cannot be ended");

@@ -117,7 +117,7 @@ pub(crate) fn prepare(world: World) -> (Handle, Work) {
     let (sender, standing) = watch::channel(Arc::new(empty));
     (
         Handle { events: events.clone(), standing },
-        Work { world, keeper, inbox, events, standing: sender, mirrors: mpsc::unbounded_channel() },
+        Work { world, keeper, inbox, events, standing: sender, mirrors: mpsc::unbounded_channel(), shut_since: Time::ZERO },
     )
 }
 

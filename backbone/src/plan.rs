@@ -471,7 +471,7 @@ impl Plan {
                 let region_needs = ["mirror".to_owned(), format!("{region}/coordinator")];
                 self.service(Place::In(region), name, if name == "region" { &region_needs } else { &needs });
             }
-            self.job(&format!("{region}/catalog"), Job::Catalog(region), &[format!("{region}/inventory")]);
+            self.job(&format!("{region}/catalog"), Job::Catalog(region), &["inventory", "region"].map(|name| format!("{region}/{name}")));
         }
         self.service(Place::Global, "edge", &Region::ALL.map(|region| format!("{region}/bff")));
         let everything: Vec<_> = self.steps.iter().map(|step| step.id.clone()).collect();

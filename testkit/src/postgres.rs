@@ -127,7 +127,7 @@ impl Postgres {
             run(&mut connection, schema_sql).await;
         }
         run(&mut connection, store::region::setup(region)).await;
-        run(&mut connection, "UPDATE region.homes SET holder = region.self()".to_owned()).await;
+        run(&mut connection, "UPDATE region.homes SET holder = region.self(), valid_until = 'infinity'".to_owned()).await;
         self.url(service, &name)
     }
 

@@ -97,7 +97,8 @@ async fn reserve(clients: &[InventoryServiceClient<Channel>], skus: &[String]) -
             while begun.elapsed() < LENGTH {
                 let order_id = Uuid::now_v7().to_string();
                 let idempotency_key = format!("{order_id}/reserve");
-                let request = ReserveRequest { order_id, lines: vec![Line { sku: sku.to_string(), quantity: 1 }], idempotency_key };
+                let lines = vec![Line { sku: sku.to_string(), quantity: 1 }];
+                let request = ReserveRequest { order_id, lines, idempotency_key, ..ReserveRequest::default() };
                 let asked = Instant::now();
                 client.reserve(request).await.context("reserve")?;
                 times.push(asked.elapsed());

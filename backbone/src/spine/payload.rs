@@ -27,7 +27,8 @@ fn name(kind: &str) -> Option<String> {
     let message = match (service, what) {
         ("payment", _) => "PaymentChanged".to_owned(),
         ("inventory", "item") => "ItemChanged".to_owned(),
-        ("inventory", _) => "ReservationChanged".to_owned(),
+        ("inventory", "reserved" | "committed" | "released") => "ReservationChanged".to_owned(),
+        ("inventory", "refused") => "ReservationRefused".to_owned(),
         _ => camel(service) + &camel(what),
     };
     Some(format!("events.{service}.v1.{message}"))
@@ -60,6 +61,11 @@ mod tests {
             "inventory.reserved",
             "inventory.committed",
             "inventory.released",
+            "inventory.refused",
+            "inventory.awaits_payment",
+            "inventory.rights_wanted",
+            "inventory.rights_moved",
+            "inventory.order_ended",
             "payment.captured",
             "payment.requires_action",
         ];

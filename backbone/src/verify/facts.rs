@@ -135,7 +135,7 @@ pub struct Reservation {
     pub units: i64,
 }
 
-/// One SKU in one region: its counters, and what its reservations add up to.
+/// One SKU in one home: its counters, and what its reservations add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stock {
     /// Which.
@@ -152,19 +152,19 @@ pub struct Stock {
     pub reserved_by_lines: i64,
     /// Units of reservations that were committed.
     pub sold_by_lines: i64,
-    /// What of `stocked` came from the other region.
+    /// What of `stocked` came from the other home.
     pub moved: i64,
 }
 
 impl Stock {
-    /// What the region began with.
+    /// What the home began with.
     #[must_use]
     pub fn initial(&self) -> i64 {
         self.stocked - self.moved
     }
 }
 
-/// One region's record of units that moved between the regions.
+/// One home's half of units that moved between the homes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
     /// Which item.
@@ -216,6 +216,17 @@ pub struct Acknowledged {
     pub ends: Option<State>,
 }
 
+/// The stock of one home. Both regions have the rows of both homes; each home's are looked at where they are written.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// Reservations by order.
+    pub reservations: HashMap<Uuid, Reservation>,
+    /// Every SKU.
+    pub stock: Vec<Stock>,
+    /// The home's half of each transfer between the homes, by id.
+    pub transfers: HashMap<Uuid, Transfer>,
+}
+
 /// What one region's database says.
 #[derive(Debug, Default)]
 pub struct Side {
@@ -223,12 +234,8 @@ pub struct Side {
     pub orders: HashMap<Uuid, Order>,
     /// Keys that were answered with an order.
     pub keys: Vec<Key>,
-    /// Reservations by order.
-    pub reservations: HashMap<Uuid, Reservation>,
-    /// Every SKU.
-    pub stock: Vec<Stock>,
-    /// Transfers of stock between the regions, by id.
-    pub transfers: HashMap<Uuid, Transfer>,
+    /// What the home of this region's name may sell, from the database of the region that holds it.
+    pub shelf: Shelf,
     /// Carts by id.
     pub carts: HashMap<Box<str>, Cart>,
     /// The ledger.
@@ -272,6 +279,12 @@ impl Facts {
     /// The same, to be filled.
     pub fn side_mut(&mut self, region: Region) -> &mut Side {
         &mut self.sides[region as usize]
+    }
+
+    /// The stock of a home, whoever holds it.
+    #[must_use]
+    pub fn shelf(&self, home: Region) -> &Shelf {
+        &self.side(home).shelf
     }
 
     /// An order as its home region has it, or as the other one does when the home has none.

@@ -43,10 +43,20 @@ impl Scope {
 pub async fn facts(sources: &Sources, scope: Scope, journal: &[Acknowledged], progress: &impl Fn(&str)) -> Result<Facts> {
     let mut facts = Facts { horizon: scope.horizon, since: scope.since, keys_since: scope.kept_since(), ..Facts::default() };
     facts.journal = journal.to_vec();
+    let mut shelves = Vec::new();
     for region in Region::ALL {
         progress(&format!("{region}'s database"));
         let mut snapshot = Snapshot::begin(sources.connect(region).await?).await?;
-        *facts.side_mut(region) = snapshot.side(scope).await.with_context(|| format!("read {region}'s database"))?;
+        let read = async { anyhow::Ok((snapshot.side(scope).await?, snapshot.shelves().await.context("stock")?)) };
+        let (side, held) = read.await.with_context(|| format!("read {region}'s database"))?;
+        *facts.side_mut(region) = side;
+        shelves.extend(held);
+    }
+    for home in Region::ALL {
+        // While a home changes hands both regions may think that they hold it: the later epoch is right.
+        let held = shelves.iter().enumerate().filter(|(_, held)| held.home == home).max_by_key(|(_, held)| held.epoch);
+        let place = held.map(|(place, _)| place).with_context(|| format!("no region holds home {home} now"))?;
+        facts.side_mut(home).shelf = shelves.swap_remove(place).shelf;
     }
     progress("the provider's list");
     facts.charges = provider::charges(&sources.provider).await.context("read the provider's list of charges")?;

@@ -16,7 +16,7 @@ pub const PAYMENT_EVENTS: &str = "payment.events";
 pub const INVENTORY_EVENTS: &str = "inventory.events";
 /// Items of the catalog, keyed by SKU; compacted, so it always holds the whole catalog.
 pub const INVENTORY_ITEM: &str = "inventory.item";
-/// What the regions say to each other of the right to sell, keyed by SKU.
+/// What the regions say to each other of the right to sell, keyed by SKU, and of orders that ended, keyed by order id.
 pub const INVENTORY_RIGHTS: &str = "inventory.rights";
 /// What the cart service says, keyed by cart id.
 pub const CART_EVENTS: &str = "cart.events";

@@ -6,7 +6,7 @@
 
 CREATE OR REPLACE FUNCTION region.self() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN '{region}'::text;
 
--- What the region service said last.
+-- What the region service said last. Until it has said something nobody writes.
 CREATE TABLE IF NOT EXISTS region.homes (
     home        text        NOT NULL CONSTRAINT homes_pkey PRIMARY KEY CONSTRAINT homes_home_check CHECK (home IN ('eu', 'us')),
     holder      text        NOT NULL CONSTRAINT homes_holder_check CHECK (holder IN ('eu', 'us')),
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS region.homes (
     valid_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 INSERT INTO region.homes (home, holder, epoch, valid_until)
-    SELECT home, home, 0, 'infinity' FROM (VALUES ('eu'), ('us')) AS home (home) ON CONFLICT DO NOTHING;
+    SELECT home, home, 0, '-infinity' FROM (VALUES ('eu'), ('us')) AS home (home) ON CONFLICT DO NOTHING;
 
 -- Rows of the other region that came too late: their home had been taken over. Kept as they came.
 CREATE TABLE IF NOT EXISTS region.refused (

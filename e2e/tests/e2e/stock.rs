@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::market::{Market, print};
 
-/// What a region has of a SKU.
-async fn on_hand(market: &Market, region: &str, sku: &str) -> Result<i64> {
+/// What a home has of a SKU.
+async fn on_hand(market: &Market, home: &str, sku: &str) -> Result<i64> {
     let said = market.backbone(&["stock", "show", sku, "--json"]).await?;
     let stock: Value = serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text))?;
-    let of_region = stock.as_array().context("a list")?.iter().find(|row| row["region"] == region).context("the region's row")?;
-    of_region["on_hand"].as_i64().context("a count")
+    let of_home = stock.as_array().context("a list")?.iter().find(|row| row["home"] == home).context("the home's row")?;
+    of_home["on_hand"].as_i64().context("a count")
 }
 
 pub(crate) async fn an_order_gets_units_that_the_other_region_has(market: &Market) -> Result<()> {
@@ -22,7 +22,7 @@ pub(crate) async fn an_order_gets_units_that_the_other_region_has(market: &Marke
         .as_array()
         .context("items")?
         .iter()
-        .find(|item| item["in_stock"].as_i64().is_some_and(|stock| (3..=17).contains(&stock)));
+        .find(|item| item["in_stock"].as_i64().is_some_and(|stock| (6..=34).contains(&stock)));
     let sku = scarce.and_then(|item| item["sku"].as_str()).context("a scarce item")?;
     let (here, there) = (on_hand(market, "us", sku).await?, on_hand(market, "eu", sku).await?);
     ensure!(there > 0, "eu has none of {sku}");

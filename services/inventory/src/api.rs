@@ -1,6 +1,6 @@
 //! `inventory.v1.InventoryService`: decode, call, encode.
 
-use ids::{OrderId, Sku};
+use ids::{OrderId, Region, Sku};
 use proto::inventory::v1::{
     self as wire, BatchGetItemsRequest, BatchGetItemsResponse, CommitRequest, CommitResponse, GetItemRequest, GetItemResponse,
     GetStockRequest, GetStockResponse, GiveRightsRequest, GiveRightsResponse, ListItemsRequest, ListItemsResponse, PutItemRequest,
@@ -28,6 +28,7 @@ const MAX_PAGE: u32 = 200;
 
 /// Answers the RPCs.
 pub(crate) struct Api {
+    pub(crate) region: Region,
     pub(crate) pool: PgPool,
     pub(crate) rights: Rights,
 }
@@ -40,7 +41,7 @@ impl InventoryService for Api {
         if !(0..=MAX_STOCK).contains(&request.initial_stock) {
             return Err(malformed(format!("initial_stock must be 0 to {MAX_STOCK}")).into());
         }
-        let put = items::put(&self.pool, &item, request.initial_stock).await?;
+        let put = items::put(&self.pool, self.region, &item, request.initial_stock).await?;
         Ok(Response::new(PutItemResponse { created: put == Put::Created }))
     }
 
@@ -78,17 +79,19 @@ impl InventoryService for Api {
     async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
         let request = request.into_inner();
         let (id, lines) = (request.order_id.parse().map_err(malformed)?, decode_lines(request.lines)?);
-        let state = done(self.rights.reserve(id, lines).await)?;
+        let state = done(self.rights.reserve(id, self.home(request.home_region)?, lines).await)?;
         Ok(Response::new(ReserveResponse { state: state.into() }))
     }
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
-        let state = self.apply(&request.into_inner().order_id, Command::Release).await?;
+        let request = request.into_inner();
+        let state = self.apply(&request.order_id, request.home_region, Command::Release).await?;
         Ok(Response::new(ReleaseResponse { state: state.into() }))
     }
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {
-        let state = self.apply(&request.into_inner().order_id, Command::Commit).await?;
+        let request = request.into_inner();
+        let state = self.apply(&request.order_id, request.home_region, Command::Commit).await?;
         Ok(Response::new(CommitResponse { state: state.into() }))
     }
 
@@ -98,12 +101,12 @@ impl InventoryService for Api {
     }
 
     async fn give_rights(&self, request: Request<GiveRightsRequest>) -> Result<Response<GiveRightsResponse>, Status> {
-        let GiveRightsRequest { transfer_id, sku, quantity } = request.into_inner();
+        let GiveRightsRequest { transfer_id, sku, quantity, home_region } = request.into_inner();
         if !(1..=MAX_STOCK).contains(&quantity) {
             return Err(malformed(format!("quantity must be 1 to {MAX_STOCK}")).into());
         }
         let id = transfer_id.parse().map_err(|error| malformed(format!("transfer_id: {error}")))?;
-        let quantity = rights::give(&self.pool, &Transfer { id, sku: decode_sku(&sku)?, quantity }).await?;
+        let quantity = rights::give(&self.pool, &Transfer { id, from: self.home(home_region)?, sku: decode_sku(&sku)?, quantity }).await?;
         metrics::count_moved(quantity, 0);
         Ok(Response::new(GiveRightsResponse { quantity }))
     }
@@ -111,9 +114,13 @@ impl InventoryService for Api {
 
 impl Api {
     /// Reservations are idempotent by their order, so the key of the step has nothing to add.
-    async fn apply(&self, order_id: &str, command: Command) -> Result<wire::ReservationState, Error> {
+    async fn apply(&self, order_id: &str, home_region: i32, command: Command) -> Result<wire::ReservationState, Error> {
         let id: OrderId = order_id.parse().map_err(malformed)?;
-        done(reservations::apply(&self.pool, id, command).await)
+        done(reservations::apply(&self.pool, id, self.home(home_region)?, command).await)
+    }
+
+    fn home(&self, home_region: i32) -> Result<Region, Error> {
+        decode_home(home_region, self.region)
     }
 }
 
@@ -130,6 +137,12 @@ fn done(applied: Result<Applied, Error>) -> Result<wire::ReservationState, Error
 
 pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
     Error::Malformed(error.to_string())
+}
+
+/// The home that a request is about; its own region's when it does not say.
+pub(crate) fn decode_home(home_region: i32, own: Region) -> Result<Region, Error> {
+    let home = events::home(home_region).map_err(|_| malformed("home_region is no region"))?;
+    Ok(home.unwrap_or(own))
 }
 
 fn decode_sku(sku: &str) -> Result<Sku, Error> {

@@ -1,7 +1,7 @@
 //! What the inventory service does when orders are checked out by events alone: it hears of an order, holds its units, and says so.
 
 use async_trait::async_trait;
-use ids::OrderId;
+use ids::{OrderId, Region};
 use prost::Message as _;
 use proto::events::{
     inventory::v1::{AwaitsPayment, ReservationRefused},
@@ -14,7 +14,8 @@ use store::outbox;
 use crate::{
     domain::{Command, Lines},
     error::Error,
-    inbox::cause,
+    events,
+    inbox::refusal,
     metrics,
     store::reservations,
 };
@@ -22,8 +23,8 @@ use crate::{
 /// Name of this consumer in the inbox, and of its group.
 pub(crate) const GROUP: &str = "inventory-choreography";
 
-/// Reserves what was ordered.
-pub(crate) struct Placed;
+/// Reserves what was ordered. Orders that do not say their home are of this region's.
+pub(crate) struct Placed(pub(crate) Region);
 
 #[async_trait]
 impl Handler for Placed {
@@ -40,11 +41,11 @@ impl Handler for Placed {
         let id: OrderId = placed.order_id.parse().map_err(poison)?;
         let lines = placed.lines.iter().map(|line| Ok((line.sku.parse().map_err(poison)?, line.quantity)));
         let lines = Lines::requested(lines.collect::<Result<_, Refusal>>()?).map_err(poison)?;
-        let (next, events) = match reservations::apply_or_refuse_in(tx, id, Command::Reserve(lines)).await {
+        let home = events::home(placed.home_region).map_err(poison)?.unwrap_or(self.0);
+        let (next, events) = match reservations::apply_or_refuse_in(tx, id, home, Command::Reserve(lines)).await {
             Ok(applied) => (awaits_payment(placed), applied.events),
             Err(error @ Error::Refused(_)) => (refused(placed, error.reason()), Vec::new()),
-            Err(Error::Database(error)) => return Err(error.into()),
-            Err(error) => return Err(Refusal::Failed(cause(&error))),
+            Err(error) => return Err(refusal(error)),
         };
         outbox::append_in(tx, &next).await?;
         Ok(Applied::then(move || metrics::count(&events)))

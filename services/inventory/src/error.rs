@@ -16,6 +16,9 @@ pub(crate) enum Error {
     /// The domain says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// This region may not write it now.
+    #[error("this region does not hold the order's home at the moment, and did nothing; ask the other region, or again in a moment")]
+    Fenced,
     /// A row cannot be read back.
     #[error("read {what} of {row} from the database")]
     Corrupt {
@@ -26,7 +29,13 @@ pub(crate) enum Error {
     },
     /// The database failed.
     #[error("use the database")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if store::region::is_fenced(&error) { Self::Fenced } else { Self::Database(error) }
+    }
 }
 
 impl Error {
@@ -49,6 +58,7 @@ impl Error {
                 Refusal::TransferDiffers => (Kind::Conflict, "INVENTORY_TRANSFER_DIFFERS"),
                 Refusal::Differs => (Kind::Conflict, "INVENTORY_RESERVATION_DIFFERS"),
             },
+            Self::Fenced => (Kind::Unavailable, store::region::FENCED_REASON),
             Self::Database(error) if store::is_unavailable(error) => (Kind::Unavailable, "DEPENDENCY_UNAVAILABLE"),
             Self::Corrupt { .. } | Self::Database(_) => (Kind::Internal, "INTERNAL"),
         }

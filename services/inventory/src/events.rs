@@ -1,6 +1,6 @@
 //! The only mapping from changes to the events that the service says.
 
-use ids::{OrderId, Sku};
+use ids::{OrderId, Region};
 use prost::Message as _;
 use proto::{events::inventory::v1 as event, inventory::v1 as wire, market::v1 as market};
 use store::outbox;
@@ -27,22 +27,41 @@ pub(crate) const RIGHTS_WANTED: &str = "inventory.rights_wanted";
 /// Says what is given to it.
 pub(crate) const RIGHTS_MOVED: &str = "inventory.rights_moved";
 
+/// Says that an order of the other region's home ended.
+pub(crate) const ORDER_ENDED: &str = "inventory.order_ended";
+
 /// Units that are wanted.
 pub(crate) fn rights_wanted(wanted: &Transfer, is_urgent: bool) -> outbox::Event {
-    let Transfer { id, sku, quantity } = wanted;
-    let said = event::RightsWanted { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity, is_urgent };
+    let Transfer { id, sku, quantity, .. } = wanted;
+    let home_region = to(wanted);
+    let said = event::RightsWanted { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity, is_urgent, home_region };
     of_rights(sku, RIGHTS_WANTED, said.encode_to_vec())
 }
 
 /// Units that are given.
 pub(crate) fn rights_moved(given: &Transfer) -> outbox::Event {
-    let Transfer { id, sku, quantity } = given;
-    let said = event::RightsMoved { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity };
+    let Transfer { id, sku, quantity, .. } = given;
+    let said = event::RightsMoved { transfer_id: id.to_string(), sku: sku.to_string(), quantity: *quantity, home_region: to(given) };
     of_rights(sku, RIGHTS_MOVED, said.encode_to_vec())
 }
 
-fn of_rights(sku: &Sku, kind: &'static str, payload: Vec<u8>) -> outbox::Event {
-    outbox::Event { id: uuid::Uuid::now_v7(), topic: spine::topics::INVENTORY_RIGHTS, key: sku.to_string(), kind, payload }
+/// The home that gets the units.
+fn to(transfer: &Transfer) -> i32 {
+    market::Region::from(transfer.from.peer()).into()
+}
+
+/// An order that ended, and whose reservation is the other region's to end.
+pub(crate) fn order_ended(id: OrderId, is_shipped: bool) -> outbox::Event {
+    of_rights(id, ORDER_ENDED, event::OrderEnded { order_id: id.to_string(), is_shipped }.encode_to_vec())
+}
+
+fn of_rights(key: impl std::fmt::Display, kind: &'static str, payload: Vec<u8>) -> outbox::Event {
+    outbox::Event { id: uuid::Uuid::now_v7(), topic: spine::topics::INVENTORY_RIGHTS, key: key.to_string(), kind, payload }
+}
+
+/// A home on the wire; `None` when it is not said.
+pub(crate) fn home(home: i32) -> Result<Option<Region>, prost::UnknownEnumValue> {
+    market::Region::try_from(home).map(|home| Region::try_from(home).ok())
 }
 
 /// The state that the order's reservation has just reached.

@@ -1,6 +1,6 @@
 //! `checkout.v1.ParticipantService`: the stock of an order as a part of a two-phase commit.
 
-use ids::OrderId;
+use ids::{OrderId, Region};
 use proto::checkout::v1::{
     DecideRequest, DecideResponse, ListPreparedRequest, ListPreparedResponse, PrepareRequest, PrepareResponse,
     participant_service_server::ParticipantService,
@@ -10,7 +10,7 @@ use store::two_phase::Prepared;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    api::{decode_lines, malformed},
+    api::{decode_home, decode_lines, malformed},
     domain::{Command, Lines},
     error::Error,
     metrics,
@@ -19,6 +19,7 @@ use crate::{
 
 /// Votes on stock, and sells or gives back as decided.
 pub(crate) struct Participant {
+    pub(crate) region: Region,
     pub(crate) pool: PgPool,
     pub(crate) prepared: Prepared,
 }
@@ -26,9 +27,9 @@ pub(crate) struct Participant {
 #[tonic::async_trait]
 impl ParticipantService for Participant {
     async fn prepare(&self, request: Request<PrepareRequest>) -> Result<Response<PrepareResponse>, Status> {
-        let PrepareRequest { order_id, lines, .. } = request.into_inner();
-        let (id, lines) = (decode_id(&order_id)?, decode_lines(lines)?);
-        let refusal = match self.sell(id, lines).await {
+        let PrepareRequest { order_id, lines, home_region, .. } = request.into_inner();
+        let (id, home, lines) = (decode_id(&order_id)?, decode_home(home_region, self.region)?, decode_lines(lines)?);
+        let refusal = match self.sell(id, home, lines).await {
             Ok(()) => String::new(),
             Err(error @ Error::Refused(_)) => error.reason().to_owned(),
             Err(error) => return Err(error.into()),
@@ -49,14 +50,14 @@ impl ParticipantService for Participant {
 
 impl Participant {
     /// Prepares the sale of `lines`. Until it is decided nobody else can have the rows of this stock.
-    async fn sell(&self, id: OrderId, lines: Lines) -> Result<(), Error> {
+    async fn sell(&self, id: OrderId, home: Region, lines: Lines) -> Result<(), Error> {
         let key = id.to_string();
         if self.prepared.is_prepared(&key).await? {
             return Ok(());
         }
         let mut tx = self.pool.begin().await?;
-        let mut events = reservations::apply_in(&mut tx, id, Command::Reserve(lines)).await?.events;
-        events.extend(reservations::apply_in(&mut tx, id, Command::Commit).await?.events);
+        let mut events = reservations::apply_in(&mut tx, id, home, Command::Reserve(lines)).await?.events;
+        events.extend(reservations::apply_in(&mut tx, id, home, Command::Commit).await?.events);
         // Nothing happened: it was sold before.
         if !events.is_empty() {
             self.prepared.prepare(tx, &key).await?;

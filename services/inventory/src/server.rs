@@ -27,29 +27,35 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     };
     spine::publish(&process, outbox);
 
-    let sink = InDatabase { pool: pool.clone(), consumer: inbox::GROUP, handler: inbox::Orders { checkout: config.checkout } };
+    let sink = InDatabase {
+        pool: pool.clone(),
+        consumer: inbox::GROUP,
+        handler: inbox::Orders { region: config.region, checkout: config.checkout },
+    };
     // A saga releases what it holds by itself, and this only makes sure; without sagas nobody else does.
     let pace = if config.checkout == Checkout::Saga { Pace::Gathering } else { Pace::Prompt };
     let consumer = Consumer { bootstrap: config.kafka.clone(), group: inbox::GROUP, topics: &[ORDER_EVENTS], pace, sink };
     consumer.start(&process, "order events");
 
     let rights = Rights::new(pool.clone(), config.peer_kafka.is_some());
+    rights.take(&process);
     rights.restock(&process);
     if let Some(bootstrap) = config.peer_kafka {
-        let sink = InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer(rights.clone()) };
+        let sink =
+            InDatabase { pool: pool.clone(), consumer: peer::GROUP, handler: peer::Peer { region: config.region, rights: rights.clone() } };
         let consumer = Consumer { bootstrap, group: peer::GROUP, topics: &[INVENTORY_RIGHTS], pace: Pace::Prompt, sink };
         consumer.start(&process, "the other region's rights");
     }
 
-    let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { pool: pool.clone(), rights }));
+    let mut grpc = Grpc::default().with(InventoryServiceServer::new(Api { region: config.region, pool: pool.clone(), rights }));
     match config.checkout {
         Checkout::Saga => {}
         Checkout::TwoPhase => {
             let prepared = Prepared::new(&config.database_url, "inventory")?;
-            grpc = grpc.with(ParticipantServiceServer::new(Participant { pool: pool.clone(), prepared }));
+            grpc = grpc.with(ParticipantServiceServer::new(Participant { region: config.region, pool: pool.clone(), prepared }));
         }
         Checkout::Choreography => {
-            let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: choreography::Placed };
+            let sink = InDatabase { pool: pool.clone(), consumer: choreography::GROUP, handler: choreography::Placed(config.region) };
             let consumer =
                 Consumer { bootstrap: config.kafka.clone(), group: choreography::GROUP, topics: &[ORDER_EVENTS], pace: Pace::Prompt, sink };
             consumer.start(&process, "placed orders");

@@ -106,13 +106,15 @@ async fn stranger(
         let order_id = Uuid::now_v7().to_string();
         let begun = Instant::now();
         let lines = vec![Line { sku: sku.clone(), quantity: 1 }];
-        let request = ReserveRequest { order_id: order_id.clone(), lines, idempotency_key: format!("{order_id}/reserve") };
+        let idempotency_key = format!("{order_id}/reserve");
+        let request = ReserveRequest { order_id: order_id.clone(), lines, idempotency_key, ..ReserveRequest::default() };
         while let Err(status) = inventory.reserve(request.clone()).await {
             ensure!(begun.elapsed() < LIMIT, "a stranger cannot reserve: {}", status.message());
         }
         let longest = if death.is_cancelled() { &mut after } else { &mut before };
         *longest = begun.elapsed().max(*longest);
-        inventory.release(ReleaseRequest { order_id: order_id.clone(), idempotency_key: format!("{order_id}/release") }).await?;
+        let idempotency_key = format!("{order_id}/release");
+        inventory.release(ReleaseRequest { order_id, idempotency_key, ..ReleaseRequest::default() }).await?;
         sleep(PAUSE).await;
     }
     Ok((before, after))

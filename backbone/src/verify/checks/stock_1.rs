@@ -1,5 +1,5 @@
-//! STOCK-1: sold + reserved <= stocked, summed over both regions. Each region's counters are also compared with its reservations, and what moved
-//! between the regions with what both of them know of it.
+//! STOCK-1: sold + reserved <= stocked, summed over both homes. Each home's counters are also compared with its reservations, and what moved
+//! between the homes with what both of them know of it.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ pub fn check(facts: &Facts, findings: &mut Findings) {
     let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for region in Region::ALL {
         let mut moved: BTreeMap<&str, i64> = BTreeMap::new();
-        for (id, transfer) in &facts.side(region).transfers {
+        for (id, transfer) in &facts.shelf(region).transfers {
             *moved.entry(&transfer.sku).or_default() += transfer.quantity;
             has_its_other_half(region, *id, transfer, facts, findings);
         }
-        for stock in &facts.side(region).stock {
+        for stock in &facts.shelf(region).stock {
             counters(region, stock, moved.get(&*stock.sku).copied().unwrap_or(0), findings);
             let (taken, initial) = sums.entry(&stock.sku).or_default();
             *taken += stock.sold + stock.reserved;
             *initial += stock.initial();
         }
-        findings.looked_at(STOCK_1, "transfers", facts.side(region).transfers.len());
+        findings.looked_at(STOCK_1, "transfers", facts.shelf(region).transfers.len());
     }
     for (sku, (taken, initial)) in &sums {
         if taken > initial {
@@ -62,7 +62,7 @@ fn counters(region: Region, stock: &Stock, moved_by_transfers: i64, findings: &m
 /// Units that came were given, and units that were given come.
 fn has_its_other_half(region: Region, id: Uuid, transfer: &Transfer, facts: &Facts, findings: &mut Findings) {
     let (peer, subject) = (region.peer(), format!("transfer {id} of sku {}", transfer.sku));
-    let other = facts.side(peer).transfers.get(&id);
+    let other = facts.shelf(peer).transfers.get(&id);
     let is_half = |other: &Transfer| other.sku == transfer.sku && other.quantity == -transfer.quantity;
     match other {
         Some(other) if is_half(other) => {}

@@ -12,10 +12,10 @@ use crate::verify::{
 /// Goes through the orders that ended, and through the reservations whose order is unknown.
 pub fn check(facts: &Facts, findings: &mut Findings) {
     for (id, order) in facts.orders().filter(|(_, order)| order.state.is_final()) {
-        ended(id, order, facts.side(order.home).reservations.get(&id), findings);
+        ended(id, order, facts.shelf(order.home).reservations.get(&id), findings);
     }
     for region in Region::ALL {
-        let reservations = &facts.side(region).reservations;
+        let reservations = &facts.shelf(region).reservations;
         findings.looked_at(STOCK_2, "reservations", reservations.len());
         for (id, reservation) in reservations {
             let is_old = made_at(*id).is_some_and(|at| facts.is_judged(at));

@@ -189,25 +189,26 @@ fn pay_2_hears_of_chargebacks() {
 
 #[test]
 fn stock_1_adds_up_every_unit() {
-    let stock = |change: fn(&mut crate::verify::facts::Stock)| move |facts: &mut Facts| change(&mut facts.side_mut(Region::Eu).stock[0]);
+    let stock =
+        |change: fn(&mut crate::verify::facts::Stock)| move |facts: &mut Facts| change(&mut facts.side_mut(Region::Eu).shelf.stock[0]);
     broken(STOCK_1, "2 are sold, reservations say 0", stock(|stock| stock.sold_by_lines = 0));
     broken(STOCK_1, "0 are reserved, reservations say 2", stock(|stock| stock.reserved_by_lines = 2));
     broken(STOCK_1, "are not 95", stock(|stock| stock.on_hand += 1));
     broken(STOCK_1, "a count is below zero", stock(|stock| stock.on_hand = -1));
     unsettled(STOCK_1, "302 are sold or reserved of 200", |facts| {
         // The other region's stock does not save it.
-        facts.side_mut(Region::Us).stock[0].sold = 300;
+        facts.side_mut(Region::Us).shelf.stock[0].sold = 300;
     });
     broken(STOCK_1, "7 came from the other region, transfers say -5", stock(|stock| stock.moved = 7));
 }
 
 #[test]
 fn stock_1_has_both_halves_of_every_transfer() {
-    let drop_half = |region: Region| move |facts: &mut Facts| drop(facts.side_mut(region).transfers.remove(&transfer_id()));
+    let drop_half = |region: Region| move |facts: &mut Facts| drop(facts.side_mut(region).shelf.transfers.remove(&transfer_id()));
     broken(STOCK_1, "came to us and was not given by eu", drop_half(Region::Eu));
     unsettled(STOCK_1, "was given by eu and has not come to us", drop_half(Region::Us));
     broken(STOCK_1, "moved 5 of MUG in us and -4 of MUG in eu", |facts| {
-        facts.side_mut(Region::Eu).transfers.get_mut(&transfer_id()).unwrap().quantity = -4;
+        facts.side_mut(Region::Eu).shelf.transfers.get_mut(&transfer_id()).unwrap().quantity = -4;
     });
 }
 
@@ -217,9 +218,9 @@ fn stock_2_ends_every_reservation_as_its_order() {
         move |facts: &mut Facts| {
             let side = facts.side_mut(Region::ALL[number as usize % 2]);
             match state {
-                Some(state) => side.reservations.get_mut(&order_id(number)).unwrap().state = state,
+                Some(state) => side.shelf.reservations.get_mut(&order_id(number)).unwrap().state = state,
                 None => {
-                    side.reservations.remove(&order_id(number));
+                    side.shelf.reservations.remove(&order_id(number));
                 }
             }
         }
@@ -230,12 +231,12 @@ fn stock_2_ends_every_reservation_as_its_order() {
     broken(STOCK_2, "is returned, its reservation was released", set(2, Some(Hold::Released)));
     broken(STOCK_2, "is cancelled, its reservation was committed", set(1, Some(Hold::Committed)));
     broken(STOCK_2, "never had a reservation", set(0, None));
-    broken(STOCK_2, "other units", |facts| facts.side_mut(Region::Eu).reservations.get_mut(&order_id(0)).unwrap().units = 1);
+    broken(STOCK_2, "other units", |facts| facts.side_mut(Region::Eu).shelf.reservations.get_mut(&order_id(0)).unwrap().units = 1);
     broken(STOCK_2, "holds stock in us", |facts| {
-        facts.side_mut(Region::Us).reservations.insert(id(NOW - 5000, 7), Reservation { state: Hold::Reserved, units: 1 });
+        facts.side_mut(Region::Us).shelf.reservations.insert(id(NOW - 5000, 7), Reservation { state: Hold::Reserved, units: 1 });
     });
     let mut none = market(&ENDS);
-    none.side_mut(Region::Us).reservations.remove(&order_id(1));
+    none.side_mut(Region::Us).shelf.reservations.remove(&order_id(1));
     assert_eq!(wrong(&none), [], "an order that was cancelled before it reserved holds nothing");
 }
 
@@ -254,8 +255,8 @@ fn spoil(facts: &mut Facts, number: u32, how: u8) -> Option<Promise> {
         3 => facts.charges.remove(&id).filter(|list| list.iter().any(|charge| charge.refunded == 0)).map(|_| PAY_1),
         4 => facts.charges.get_mut(&id)?.first_mut().map(|charge| charge.held += 1).map(|()| PAY_1),
         5 => facts.charges.get_mut(&id)?.first_mut().map(|charge| charge.captured += 1).map(|()| PAY_2),
-        6 => facts.side_mut(home).reservations.get_mut(&id).map(|reservation| reservation.state = Hold::Reserved).map(|()| STOCK_2),
-        7 => facts.side_mut(home).stock.first_mut().map(|stock| stock.sold += 1).map(|()| STOCK_1),
+        6 => facts.side_mut(home).shelf.reservations.get_mut(&id).map(|reservation| reservation.state = Hold::Reserved).map(|()| STOCK_2),
+        7 => facts.side_mut(home).shelf.stock.first_mut().map(|stock| stock.sold += 1).map(|()| STOCK_1),
         _ => None,
     }
 }

@@ -38,13 +38,13 @@ pub(in crate::verify) fn market(ends: &[State]) -> Facts {
         let (reserved, sold) = (0, 0);
         let stock =
             Stock { sku: "MUG".into(), stocked: 100, on_hand: 100, reserved, sold, reserved_by_lines: 0, sold_by_lines: 0, moved: 0 };
-        side.stock.push(stock);
+        side.shelf.stock.push(stock);
         side.carts.insert("s1".into(), Cart { state: 5, changed_at: NOW - 60_000 });
     }
     for (region, quantity) in [(Region::Eu, -5), (Region::Us, 5)] {
         let side = facts.side_mut(region);
-        side.transfers.insert(transfer_id(), Transfer { sku: "MUG".into(), quantity, moved_at: NOW - 60_000 });
-        let stock = &mut side.stock[0];
+        side.shelf.transfers.insert(transfer_id(), Transfer { sku: "MUG".into(), quantity, moved_at: NOW - 60_000 });
+        let stock = &mut side.shelf.stock[0];
         (stock.stocked, stock.on_hand, stock.moved) = (100 + quantity, 100 + quantity, quantity);
     }
     for (number, state) in (0..).zip(ends) {
@@ -71,11 +71,11 @@ fn add(facts: &mut Facts, number: u32, state: State) {
     let side = facts.side_mut(home);
     side.keys.push(Key { digest: i64::from(number), order_id: id });
     let hold = if state.is_sold() { Hold::Committed } else { Hold::Released };
-    side.reservations.insert(id, Reservation { state: hold, units: 77 });
+    side.shelf.reservations.insert(id, Reservation { state: hold, units: 77 });
     if !state.is_sold() {
         return;
     }
-    let stock = &mut side.stock[0];
+    let stock = &mut side.shelf.stock[0];
     (stock.on_hand, stock.sold, stock.sold_by_lines) = (stock.on_hand - 1, stock.sold + 1, stock.sold_by_lines + 1);
     let amount = total.amount_minor;
     let refunded = if state == State::Returned { amount } else { 0 };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Scope;
 use crate::verify::{
     checks::pay_2::{Books, Entry},
-    facts::{Cart, Hold, Key, Millis, Order, Reservation, Side, State, Stock, Transfer},
+    facts::{Cart, Hold, Key, Millis, Order, Reservation, Shelf, Side, State, Stock, Transfer},
 };
 
 /// Digests of text keep the rows small: 64 bits, the same in both databases.
@@ -37,16 +37,20 @@ const RESERVATIONS: &str = "
     SELECT r.order_id, r.state, coalesce(l.units, 0) AS units
     FROM inventory.reservations r LEFT JOIN (
         SELECT order_id, hashtextextended(string_agg(sku || ' x ' || quantity, ',' ORDER BY sku COLLATE \"C\"), 0) AS units
-        FROM inventory.reservation_lines GROUP BY order_id) l USING (order_id)";
+        FROM inventory.reservation_lines GROUP BY order_id) l USING (order_id) WHERE r.home = $1";
 
 const STOCK: &str = "
     SELECT s.sku, s.stocked, s.on_hand, s.reserved, s.sold, s.moved,
            coalesce(l.reserved, 0)::bigint AS reserved_by_lines, coalesce(l.sold, 0)::bigint AS sold_by_lines
     FROM inventory.stock s LEFT JOIN (
         SELECT sku, sum(quantity) FILTER (WHERE state = 'reserved') AS reserved, sum(quantity) FILTER (WHERE state = 'committed') AS sold
-        FROM inventory.reservation_lines JOIN inventory.reservations USING (order_id) GROUP BY sku) l USING (sku)";
+        FROM inventory.reservation_lines line JOIN inventory.reservations USING (order_id) WHERE line.home = $1 GROUP BY sku) l USING (sku)
+    WHERE s.home = $1";
 
-const TRANSFERS: &str = "SELECT transfer_id, sku, quantity, (extract(epoch FROM moved_at) * 1000)::bigint FROM inventory.rights_moved";
+const TRANSFERS: &str = "
+    SELECT transfer_id, sku, quantity, (extract(epoch FROM moved_at) * 1000)::bigint FROM inventory.rights_moved WHERE home = $1";
+
+const HELD: &str = "SELECT home, epoch FROM region.homes WHERE holder = region.self()";
 
 const CARTS: &str = "
     SELECT cart_id, hashtextextended(encode(state, 'hex'), 0), (extract(epoch FROM changed_at) * 1000)::bigint
@@ -111,6 +115,13 @@ struct EntryRow {
     currency: String,
 }
 
+/// A home's stock, as the region that holds it has it.
+pub(super) struct Held {
+    pub(super) home: Region,
+    pub(super) epoch: i64,
+    pub(super) shelf: Shelf,
+}
+
 /// A database as it was at one moment.
 pub(super) struct Snapshot(PgConnection);
 
@@ -124,13 +135,27 @@ impl Snapshot {
         Ok(Side {
             orders: self.orders(scope.since).await.context("orders")?,
             keys: self.keys().await.context("idempotency keys")?,
-            reservations: self.reservations().await.context("reservations")?,
-            stock: self.stock().await.context("stock")?,
-            transfers: self.transfers().await.context("transfers of stock")?,
+            shelf: Shelf::default(),
             carts: self.carts().await.context("carts")?,
             books: self.ledger().await.context("the ledger")?,
             granted: self.granted().await.context("refunds")?,
         })
+    }
+
+    /// The stock of each home that the region holds.
+    pub(super) async fn shelves(&mut self) -> Result<Vec<Held>> {
+        let held: Vec<(String, i64)> = sqlx::query_as(HELD).fetch_all(&mut self.0).await?;
+        let mut shelves = Vec::new();
+        for (home, epoch) in held {
+            let home: Region = home.parse()?;
+            let shelf = Shelf {
+                reservations: self.reservations(home).await.context("reservations")?,
+                stock: self.stock(home).await.context("counters")?,
+                transfers: self.transfers(home).await.context("transfers of stock")?,
+            };
+            shelves.push(Held { home, epoch, shelf });
+        }
+        Ok(shelves)
     }
 
     async fn orders(&mut self, since: Millis) -> Result<HashMap<Uuid, Order>> {
@@ -153,8 +178,8 @@ impl Snapshot {
         Ok(keys)
     }
 
-    async fn reservations(&mut self) -> Result<HashMap<Uuid, Reservation>> {
-        let mut rows = sqlx::query_as::<_, (Uuid, String, i64)>(RESERVATIONS).fetch(&mut self.0);
+    async fn reservations(&mut self, home: Region) -> Result<HashMap<Uuid, Reservation>> {
+        let mut rows = sqlx::query_as::<_, (Uuid, String, i64)>(RESERVATIONS).bind(home.as_str()).fetch(&mut self.0);
         let mut reservations = HashMap::new();
         while let Some((id, state, units)) = rows.try_next().await? {
             let state = Hold::of(&state).with_context(|| format!("the reservation of order {id} is '{state}', which is no known state"))?;
@@ -163,8 +188,8 @@ impl Snapshot {
         Ok(reservations)
     }
 
-    async fn stock(&mut self) -> Result<Vec<Stock>> {
-        let rows: Vec<StockRow> = sqlx::query_as(STOCK).fetch_all(&mut self.0).await?;
+    async fn stock(&mut self, home: Region) -> Result<Vec<Stock>> {
+        let rows: Vec<StockRow> = sqlx::query_as(STOCK).bind(home.as_str()).fetch_all(&mut self.0).await?;
         let stock = |row: StockRow| {
             let StockRow { sku, stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines, moved } = row;
             Stock { sku: sku.into(), stocked, on_hand, reserved, sold, reserved_by_lines, sold_by_lines, moved }
@@ -172,8 +197,8 @@ impl Snapshot {
         Ok(rows.into_iter().map(stock).collect())
     }
 
-    async fn transfers(&mut self) -> Result<HashMap<Uuid, Transfer>> {
-        let mut rows = sqlx::query_as::<_, (Uuid, String, i64, Millis)>(TRANSFERS).fetch(&mut self.0);
+    async fn transfers(&mut self, home: Region) -> Result<HashMap<Uuid, Transfer>> {
+        let mut rows = sqlx::query_as::<_, (Uuid, String, i64, Millis)>(TRANSFERS).bind(home.as_str()).fetch(&mut self.0);
         let mut transfers = HashMap::new();
         while let Some((id, sku, quantity, moved_at)) = rows.try_next().await? {
             transfers.insert(id, Transfer { sku: sku.into(), quantity, moved_at });

@@ -46,7 +46,7 @@ const HEARD_BY_PEER: [Hears; 2] = [
     Hears {
         schema: "inventory",
         consumer: "inventory-peer",
-        from: &[(INVENTORY_RIGHTS, &["inventory.rights_wanted", "inventory.rights_moved"])],
+        from: &[(INVENTORY_RIGHTS, &["inventory.rights_wanted", "inventory.rights_moved", "inventory.order_ended"])],
         mark: Mark::Event,
     },
 ];

@@ -1,4 +1,4 @@
-//! The right to sell as a bounded counter over both regions (STOCK-1): each sells only what it has the right to, and rights move to where
+//! The right to sell as a bounded counter over both homes (STOCK-1): each sells only what it has the right to, and rights move to where
 //! orders come.
 //!
 //! ```text
@@ -79,6 +79,13 @@ pub fn spare(on_hand: i64, need: i64, wanted: i64, is_urgent: bool) -> i64 {
     (on_hand - need).max(half).min(wanted).max(0)
 }
 
+/// Units to take of the other home's `on_hand` by a region that holds both, for an order that is `short` of no more than that: half of them, as many as
+/// are wanted, and all that the order needs.
+#[must_use]
+pub fn share(on_hand: i64, short: i64, wanted: i64) -> i64 {
+    (on_hand - on_hand / 2).min(wanted).max(short)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -120,6 +127,13 @@ mod tests {
             prop_assert!((0..=on_hand.min(wanted)).contains(&given));
             prop_assert!(is_urgent || given == 0 || on_hand - given >= need);
             prop_assert!(!is_urgent || given > 0 || on_hand == 0);
+        }
+
+        #[test]
+        fn what_is_shared_is_on_hand_and_enough(on_hand in 1..1000_i64, part in 0.0..1.0_f64, wanted in 1..2000_i64) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a part of a small number")]
+            let short = ((on_hand as f64 * part) as i64).max(1);
+            prop_assert!((short..=on_hand).contains(&share(on_hand, short, wanted)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ids::{OrderId, Sku};
+use ids::{OrderId, Region, Sku};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use store::outbox;
 
@@ -22,12 +22,12 @@ pub(crate) struct Applied {
     pub(crate) events: Vec<Event>,
 }
 
-/// Applies `command` to the order's reservation. A refused `Reserve` is kept as a tombstone: it must not succeed later, when its caller has
+/// Applies `command` to the order's reservation; `home` is the order's, for one that there is not yet. A refused `Reserve` is kept as a tombstone: it must not succeed later, when its caller has
 /// long gone on without it.
-pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Result<Applied, Error> {
+pub(crate) async fn apply(pool: &PgPool, id: OrderId, home: Region, command: Command) -> Result<Applied, Error> {
     let mut tx = pool.begin().await?;
-    let applied = apply_in(&mut tx, id, command).await;
-    keep(tx, id, applied).await
+    let applied = apply_in(&mut tx, id, home, command).await;
+    keep(tx, id, home, applied).await
 }
 
 /// What became of a `Reserve` that can wait.
@@ -35,27 +35,40 @@ pub(crate) async fn apply(pool: &PgPool, id: OrderId, command: Command) -> Resul
 pub(crate) enum Tried {
     /// It is done.
     Applied(Applied),
-    /// Of these there are not enough here, and the other region may have some. Nothing was changed.
+    /// Of these the home has not enough, and the other one may have some. Nothing was changed.
     Short(Vec<Sku>),
 }
 
+/// A `Reserve` that can wait.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) id: OrderId,
+    pub(crate) home: Region,
+    pub(crate) lines: Lines,
+    /// It is not refused yet while there is hope for what it is short of.
+    pub(crate) may_wait: bool,
+    /// There is another region to be asked.
+    pub(crate) has_peer: bool,
+}
+
 /// Reserves; one that may wait is not refused yet while there is hope for what it is short of.
-pub(crate) async fn try_to_reserve(pool: &PgPool, id: OrderId, lines: Lines, may_wait: bool) -> Result<Tried, Error> {
+pub(crate) async fn try_to_reserve(pool: &PgPool, wish: Wish) -> Result<Tried, Error> {
+    let Wish { id, home, lines, may_wait, has_peer } = wish;
     let mut tx = pool.begin().await?;
-    let applied = apply_in(&mut tx, id, Command::Reserve(lines)).await;
+    let applied = apply_in(&mut tx, id, home, Command::Reserve(lines)).await;
     if let Err(Error::Refused(Refusal::OutOfStock(skus))) = &applied
         && may_wait
         && is_new_in(&mut tx, id).await?
-        && rights::hopeless_in(&mut tx, skus).await?.is_empty()
+        && rights::hopeless_in(&mut tx, home, skus, has_peer).await?.is_empty()
     {
         return Ok(Tried::Short(skus.clone()));
     }
-    keep(tx, id, applied).await.map(Tried::Applied)
+    keep(tx, id, home, applied).await.map(Tried::Applied)
 }
 
 /// Commits what was applied or refused.
-async fn keep(mut tx: Transaction<'_, Postgres>, id: OrderId, applied: Result<Applied, Error>) -> Result<Applied, Error> {
-    let applied = kept_in(&mut tx, id, applied).await;
+async fn keep(mut tx: Transaction<'_, Postgres>, id: OrderId, home: Region, applied: Result<Applied, Error>) -> Result<Applied, Error> {
+    let applied = kept_in(&mut tx, id, home, applied).await;
     if matches!(applied, Ok(_) | Err(Error::Refused(_))) {
         tx.commit().await?;
     }
@@ -63,9 +76,9 @@ async fn keep(mut tx: Transaction<'_, Postgres>, id: OrderId, applied: Result<Ap
 }
 
 /// [`apply`] within the caller's transaction, which is to be committed after a refusal too.
-pub(crate) async fn apply_or_refuse_in(tx: &mut PgConnection, id: OrderId, command: Command) -> Result<Applied, Error> {
-    let applied = apply_in(tx, id, command).await;
-    kept_in(tx, id, applied).await
+pub(crate) async fn apply_or_refuse_in(tx: &mut PgConnection, id: OrderId, home: Region, command: Command) -> Result<Applied, Error> {
+    let applied = apply_in(tx, id, home, command).await;
+    kept_in(tx, id, home, applied).await
 }
 
 /// Whether nothing was decided for the order before: its refusal was not kept.
@@ -76,11 +89,11 @@ async fn is_new_in(tx: &mut PgConnection, id: OrderId) -> Result<bool, Error> {
 }
 
 /// The same, once a refusal is kept.
-async fn kept_in(tx: &mut PgConnection, id: OrderId, applied: Result<Applied, Error>) -> Result<Applied, Error> {
+async fn kept_in(tx: &mut PgConnection, id: OrderId, home: Region, applied: Result<Applied, Error>) -> Result<Applied, Error> {
     if let Err(Error::Refused(refusal)) = &applied
         && let Some((why, skus)) = kept_of(refusal)
     {
-        refuse_in(tx, id, why, skus).await?;
+        refuse_in(tx, id, home, why, skus).await?;
     }
     applied
 }
@@ -95,7 +108,7 @@ pub(super) fn kept_of(refusal: &Refusal) -> Option<(&'static str, &[Sku])> {
 }
 
 /// Keeps a refusal, on the row that [`apply_in`] has claimed; once, also when it is only repeated.
-async fn refuse_in(tx: &mut PgConnection, id: OrderId, why: &str, skus: &[Sku]) -> Result<(), Error> {
+async fn refuse_in(tx: &mut PgConnection, id: OrderId, home: Region, why: &str, skus: &[Sku]) -> Result<(), Error> {
     let kept = sqlx::query("UPDATE reservations SET refused = $2, refused_skus = $3 WHERE order_id = $1 AND version = 0")
         .bind(id.as_uuid())
         .bind(why)
@@ -103,48 +116,57 @@ async fn refuse_in(tx: &mut PgConnection, id: OrderId, why: &str, skus: &[Sku]) 
         .execute(&mut *tx)
         .await?;
     if kept.rows_affected() == 1 {
-        write_in(tx, id, &Event::Released(Lines::default()), 1, false).await?;
+        write_in(tx, id, home, &Event::Released(Lines::default()), 1, false).await?;
     }
     Ok(())
 }
 
 /// Applies `command` within the caller's transaction. A refused `Commit` or `Release` leaves nothing behind; after a refused `Reserve` the
 /// caller must roll back.
-pub(crate) async fn apply_in(tx: &mut PgConnection, id: OrderId, command: Command) -> Result<Applied, Error> {
-    let reservation = match &command {
+pub(crate) async fn apply_in(tx: &mut PgConnection, id: OrderId, home: Region, command: Command) -> Result<Applied, Error> {
+    let held = match &command {
         // Only these can bring a reservation into being.
-        Command::Reserve(_) | Command::Release if claim_in(tx, id).await? => None,
+        Command::Reserve(_) | Command::Release if claim_in(tx, id, home).await? => None,
         _ => lock_in(tx, id).await?,
     };
+    // One that is there knows its home.
+    let (home, reservation) = held.map_or((home, None), |(home, reservation)| (home, Some(reservation)));
     let lines = match (&reservation, &command) {
         (None, Command::Reserve(lines)) => lines.clone(),
         (Some(reservation), Command::Release | Command::Commit) if reservation.state == State::Reserved => reservation.lines.clone(),
         _ => Lines::default(),
     };
-    let mut shelf = Shelf { reservation, stock: lock_stock_in(tx, &lines).await? };
+    let mut shelf = Shelf { reservation, stock: lock_stock_in(tx, home, &lines).await? };
     let events = domain::decide(&shelf, command)?;
     for event in &events {
         let is_new = shelf.reservation.is_none();
         shelf = domain::apply(shelf, event);
         let version = shelf.reservation.as_ref().map_or(0, |reservation| reservation.version);
-        write_in(tx, id, event, version, is_new).await?;
+        write_in(tx, id, home, event, version, is_new).await?;
     }
     let state = shelf.reservation.map(|reservation| reservation.state);
     let state = state.ok_or_else(|| corrupt(id, "state"))?;
     Ok(Applied { state, events })
 }
 
-/// Makes the order's row, which holds its lock. Version 0: nothing is decided yet; it never commits so. False when there is one.
-async fn claim_in(tx: &mut PgConnection, id: OrderId) -> Result<bool, Error> {
-    let inserted = sqlx::query("INSERT INTO reservations (order_id, state, version) VALUES ($1, 'released', 0) ON CONFLICT DO NOTHING")
-        .bind(id.as_uuid())
-        .execute(tx)
-        .await?;
+/// Makes the order's row, under the order's lock. Version 0: nothing is decided yet; it never commits so. False when there is one.
+async fn claim_in(tx: &mut PgConnection, id: OrderId, home: Region) -> Result<bool, Error> {
+    let inserted = sqlx::query(
+        "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('order ' || $1::uuid, 0)))
+         INSERT INTO reservations (order_id, home, state, version)
+         SELECT $1, $2, 'released', 0 FROM turn WHERE NOT EXISTS (SELECT FROM reservations WHERE order_id = $1) ON CONFLICT DO NOTHING",
+    )
+    .bind(id.as_uuid())
+    .bind(home.as_str())
+    .execute(tx)
+    .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
 #[derive(FromRow)]
 struct Row {
+    home: String,
+    is_held: bool,
     state: String,
     version: i64,
     refused: Option<String>,
@@ -160,37 +182,51 @@ impl Row {
     }
 }
 
-async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<Reservation>, Error> {
-    let row: Option<Row> = sqlx::query_as("SELECT state, version, refused, refused_skus FROM reservations WHERE order_id = $1 FOR UPDATE")
+async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Option<(Region, Reservation)>, Error> {
+    let row: Option<Row> = sqlx::query_as("SELECT home, region.holds(home) AS is_held, state, version, refused, refused_skus FROM reservations WHERE order_id = $1 FOR UPDATE")
         .bind(id.as_uuid())
         .fetch_optional(&mut *tx)
         .await?;
     let Some(row) = row else { return Ok(None) };
+    if !row.is_held {
+        // What is remembered here may be undone.
+        return Err(Error::Fenced);
+    }
     let lines: Vec<(String, i64)> =
         sqlx::query_as("SELECT sku, quantity FROM reservation_lines WHERE order_id = $1").bind(id.as_uuid()).fetch_all(tx).await?;
     let line = |(sku, quantity): (String, i64)| {
         let sku = sku.parse().map_err(|_| corrupt(id, "sku"))?;
         Ok((sku, u32::try_from(quantity).map_err(|_| corrupt(id, "quantity"))?))
     };
-    Ok(Some(Reservation {
+    let home = row.home.parse().map_err(|_| corrupt(id, "home"))?;
+    let reservation = Reservation {
         state: State::of(&row.state).ok_or_else(|| corrupt(id, "state"))?,
         refusal: row.refusal(id)?,
         lines: lines.into_iter().map(line).collect::<Result<_, Error>>()?,
         version: row.version.cast_unsigned(),
-    }))
+    };
+    Ok(Some((home, reservation)))
+}
+
+/// The home of the order's reservation, if there is one.
+pub(crate) async fn home_in(connection: &mut PgConnection, id: OrderId) -> Result<Option<Region>, Error> {
+    let home: Option<String> =
+        sqlx::query_scalar("SELECT home FROM reservations WHERE order_id = $1").bind(id.as_uuid()).fetch_optional(connection).await?;
+    home.map(|home| home.parse().map_err(|_| corrupt(id, "home"))).transpose()
 }
 
 fn corrupt(id: OrderId, what: &'static str) -> Error {
     Error::Corrupt { row: format!("reservation {id}"), what }
 }
 
-/// Locks and reads the stock of these lines, in SKU order.
-pub(super) async fn lock_stock_in(tx: &mut PgConnection, lines: &Lines) -> Result<BTreeMap<Sku, Stock>, Error> {
+/// Locks and reads the home's stock of these lines, in SKU order.
+pub(super) async fn lock_stock_in(tx: &mut PgConnection, home: Region, lines: &Lines) -> Result<BTreeMap<Sku, Stock>, Error> {
     if lines.is_empty() {
         return Ok(BTreeMap::new());
     }
     let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("SELECT sku, on_hand, reserved, sold FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE")
+        sqlx::query_as("SELECT sku, on_hand, reserved, sold FROM stock WHERE home = $1 AND sku = ANY($2) ORDER BY sku FOR UPDATE")
+            .bind(home.as_str())
             .bind(lines.skus().map(Sku::as_str).collect::<Vec<_>>())
             .fetch_all(tx)
             .await?;
@@ -207,13 +243,13 @@ const WRITE: &str = "
         SELECT * FROM unnest($4::text[], $5::bigint[]) AS line (sku, quantity)
     ), moved AS (
         UPDATE stock SET on_hand = on_hand + $6 * quantity, reserved = reserved + $7 * quantity, sold = sold + $8 * quantity
-        FROM line WHERE stock.sku = line.sku
+        FROM line WHERE stock.home = $10 AND stock.sku = line.sku
     ), kept AS (
-        INSERT INTO reservation_lines (order_id, sku, quantity) SELECT $1, sku, quantity FROM line WHERE $9
+        INSERT INTO reservation_lines (order_id, home, sku, quantity) SELECT $1, $10, sku, quantity FROM line WHERE $9
     )
     UPDATE reservations SET state = $2, version = $3 WHERE order_id = $1";
 
-async fn write_in(tx: &mut PgConnection, id: OrderId, event: &Event, version: u64, is_new: bool) -> Result<(), Error> {
+async fn write_in(tx: &mut PgConnection, id: OrderId, home: Region, event: &Event, version: u64, is_new: bool) -> Result<(), Error> {
     let ((skus, quantities), movement) = (columns(event.lines()), event.movement());
     sqlx::query(WRITE)
         .bind(id.as_uuid())
@@ -225,6 +261,7 @@ async fn write_in(tx: &mut PgConnection, id: OrderId, event: &Event, version: u6
         .bind(movement.reserved)
         .bind(movement.sold)
         .bind(is_new)
+        .bind(home.as_str())
         .execute(&mut *tx)
         .await?;
     Ok(outbox::append_in(tx, &events::of_reservation(id, event, version)).await?)

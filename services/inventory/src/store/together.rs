@@ -1,8 +1,9 @@
 //! Reserves of orders that come at the same time: one transaction for all of them ([`store::Together`]), so that those who want the same SKU do
 //! not wait for one another's commits.
 //!
-//! The locks are those of [`super::reservations`]: the orders' rows first, in order of their ids, then stock rows in SKU order. An order that
-//! was decided before, and every order of a batch that fails, is tried alone.
+//! The locks are those of [`super::reservations`]: the orders first, in order of their ids, then stock rows in SKU order. An order that was decided
+//! before, and every order of a batch that fails, is tried alone. Orders of one home come together. An order's row is written when it is decided: the
+//! other region hears of no row that is gone again.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,14 +11,14 @@ use std::{
 };
 
 use futures::future::join_all;
-use ids::{OrderId, Sku};
+use ids::{OrderId, Region, Sku};
 use sqlx::{PgConnection, PgPool};
 use store::{Batch, Together, outbox};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{
-    reservations::{self, Applied, Tried, lock_stock_in},
+    reservations::{self, Applied, Tried, Wish, lock_stock_in},
     rights,
 };
 use crate::{
@@ -34,9 +35,7 @@ const MOST: usize = 64;
 /// An order that wants its lines.
 #[derive(Debug, Clone)]
 struct Asked {
-    id: OrderId,
-    lines: Lines,
-    may_wait: bool,
+    wish: Wish,
     traceparent: Option<String>,
     span: Span,
 }
@@ -48,7 +47,8 @@ type Waiting = store::Waiting<Asked, Answer>;
 #[derive(Debug, Clone)]
 pub(crate) struct Reserver {
     pool: PgPool,
-    together: Together<Asked, Answer>,
+    /// By home.
+    together: [Together<Asked, Answer>; 2],
 }
 
 /// What was decided for an order of a batch.
@@ -61,33 +61,34 @@ enum Decided {
 
 impl Reserver {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, together: Together::new(TURNS, MOST) }
+        Self { pool, together: Region::ALL.map(|_| Together::new(TURNS, MOST)) }
     }
 
     /// As [`reservations::try_to_reserve`].
-    pub(crate) async fn try_to_reserve(&self, id: OrderId, lines: Lines, may_wait: bool) -> Answer {
-        let asked = Asked { id, lines, may_wait, traceparent: telemetry::current_traceparent(), span: Span::current() };
+    pub(crate) async fn try_to_reserve(&self, wish: Wish) -> Answer {
+        let home = wish.home;
+        let asked = Asked { wish, traceparent: telemetry::current_traceparent(), span: Span::current() };
         let reserver = self.clone();
-        let answer = self.together.ask(asked, move |batch| reserver.batch(batch)).await;
+        let answer = self.together[home as usize].ask(asked, move |batch| reserver.batch(home, batch)).await;
         // A repeat of the call finds out what became of it.
         answer.unwrap_or_else(|| Err(Error::Database(sqlx::Error::WorkerCrashed)))
     }
 
-    async fn batch(self, Batch { mut waiting, turn }: Batch<Asked, Answer>) {
+    async fn batch(self, home: Region, Batch { mut waiting, turn }: Batch<Asked, Answer>) {
         if waiting.is_empty() {
             return;
         }
-        waiting.sort_by_key(|one| one.asked.id);
+        waiting.sort_by_key(|one| one.asked.wish.id);
         let (mut together, mut alone): (Vec<Waiting>, Vec<Waiting>) = (Vec::with_capacity(waiting.len()), Vec::new());
         for one in waiting {
-            let is_repeat = together.last().is_some_and(|last| last.asked.id == one.asked.id);
+            let is_repeat = together.last().is_some_and(|last| last.asked.wish.id == one.asked.wish.id);
             if is_repeat { alone.push(one) } else { together.push(one) }
         }
         // A batch of one keeps its turn too: what comes meanwhile shall come together.
-        match self.reserve(together.iter().map(|one| &one.asked).collect()).await {
+        match self.reserve(home, together.iter().map(|one| &one.asked).collect()).await {
             Ok(mut decided) => {
                 for one in together {
-                    match decided.remove(&one.asked.id) {
+                    match decided.remove(&one.asked.wish.id) {
                         Some(Decided::Reserved(lines)) => {
                             let events = vec![Event::Reserved(lines)];
                             one.answer(Ok(Tried::Applied(Applied { state: State::Reserved, events })));
@@ -98,6 +99,7 @@ impl Reserver {
                     }
                 }
             }
+            Err(Error::Fenced) => together.into_iter().for_each(|one| one.answer(Err(Error::Fenced))),
             Err(error) => {
                 tracing::debug!(%error, orders = together.len(), "orders that came together are tried one by one");
                 alone.append(&mut together);
@@ -105,8 +107,8 @@ impl Reserver {
         }
         drop(turn);
         let alone = alone.into_iter().map(|mut one| async {
-            let Asked { id, lines, may_wait, span, .. } = one.asked.clone();
-            let trying = reservations::try_to_reserve(&self.pool, id, lines, may_wait).instrument(span);
+            let Asked { wish, span, .. } = one.asked.clone();
+            let trying = reservations::try_to_reserve(&self.pool, wish).instrument(span);
             tokio::select! {
                 answer = trying => one.answer(answer),
                 () = one.given_up() => {}
@@ -116,31 +118,33 @@ impl Reserver {
     }
 
     /// Decides on a batch, in order of the ids. Orders that were decided before are not among the answers.
-    async fn reserve(&self, batch: Vec<&Asked>) -> Result<BTreeMap<OrderId, Decided>, Error> {
+    async fn reserve(&self, home: Region, batch: Vec<&Asked>) -> Result<BTreeMap<OrderId, Decided>, Error> {
         let mut tx = self.pool.begin().await?;
-        let new = claim_in(&mut tx, &batch).await?;
-        let batch: Vec<&Asked> = batch.into_iter().filter(|asked| new.contains(&asked.id.as_uuid())).collect();
-        let wanted: Lines = batch.iter().flat_map(|asked| asked.lines.iter()).map(|(sku, quantity)| (sku.clone(), quantity)).collect();
-        let mut shelf = Shelf { reservation: None, stock: lock_stock_in(&mut tx, &wanted).await? };
+        let known = lock_in(&mut tx, &batch).await?;
+        let batch: Vec<&Asked> = batch.into_iter().filter(|asked| !known.contains(&asked.wish.id.as_uuid())).collect();
+        let wanted: Lines = batch.iter().flat_map(|asked| asked.wish.lines.iter()).map(|(sku, quantity)| (sku.clone(), quantity)).collect();
+        let mut shelf = Shelf { reservation: None, stock: lock_stock_in(&mut tx, home, &wanted).await? };
         let mut decided = BTreeMap::new();
         let mut short: HashSet<Sku> = HashSet::new();
-        for asked in &batch {
-            let decision = match domain::decide(&shelf, Command::Reserve(asked.lines.clone())) {
+        let mut has_peer = false;
+        for Asked { wish, .. } in &batch {
+            has_peer |= wish.has_peer;
+            let decision = match domain::decide(&shelf, Command::Reserve(wish.lines.clone())) {
                 Ok(_) => {
-                    shelf = domain::apply(mem::take(&mut shelf), &Event::Reserved(asked.lines.clone()));
+                    shelf = domain::apply(mem::take(&mut shelf), &Event::Reserved(wish.lines.clone()));
                     shelf.reservation = None;
-                    Decided::Reserved(asked.lines.clone())
+                    Decided::Reserved(wish.lines.clone())
                 }
-                Err(Refusal::OutOfStock(skus)) if asked.may_wait => {
+                Err(Refusal::OutOfStock(skus)) if wish.may_wait => {
                     short.extend(skus.iter().cloned());
                     Decided::Short(skus)
                 }
                 Err(refusal) => Decided::Refused(refusal),
             };
-            decided.insert(asked.id, decision);
+            decided.insert(wish.id, decision);
         }
         if !short.is_empty() {
-            let hopeless = rights::hopeless_in(&mut tx, &short.into_iter().collect::<Vec<_>>()).await?;
+            let hopeless = rights::hopeless_in(&mut tx, home, &short.into_iter().collect::<Vec<_>>(), has_peer).await?;
             for decision in decided.values_mut() {
                 if let Decided::Short(skus) = decision
                     && skus.iter().any(|sku| hopeless.contains(sku))
@@ -149,73 +153,73 @@ impl Reserver {
                 }
             }
         }
-        write_in(&mut tx, &batch, &decided).await?;
+        write_in(&mut tx, home, &batch, &decided).await?;
         tx.commit().await?;
         Ok(decided)
     }
 }
 
-/// Makes the rows of those orders that have none, which holds their locks, and tells which.
-async fn claim_in(tx: &mut PgConnection, batch: &[&Asked]) -> Result<HashSet<Uuid>, Error> {
-    let claimed: Vec<Uuid> = sqlx::query_scalar(
-        "WITH patience AS (SELECT set_config('lock_timeout', '100ms', true))
-         INSERT INTO reservations (order_id, state, version) SELECT id, 'released', 0 FROM patience, unnest($1::uuid[]) AS asked (id)
-         ON CONFLICT DO NOTHING RETURNING order_id",
+/// Locks the orders, and tells those that have a row.
+async fn lock_in(tx: &mut PgConnection, batch: &[&Asked]) -> Result<HashSet<Uuid>, Error> {
+    let ids: Vec<Uuid> = batch.iter().map(|asked| asked.wish.id.as_uuid()).collect();
+    sqlx::query(
+        "WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true))
+         SELECT pg_advisory_xact_lock(hashtextextended('order ' || id, 0)) FROM patience, unnest($1::uuid[]) AS asked (id)",
     )
-    .bind(batch.iter().map(|asked| asked.id.as_uuid()).collect::<Vec<_>>())
-    .fetch_all(&mut *tx)
+    .bind(&ids)
+    .execute(&mut *tx)
     .await?;
     // Stock rows are held for no longer than another batch takes, and are worth the wait. A row that is held longer must not hold up those who
     // want others: its orders wait for it alone.
-    sqlx::query("SELECT set_config('lock_timeout', '500ms', true)").execute(tx).await?;
-    Ok(claimed.into_iter().collect())
+    let known: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT ARRAY(SELECT order_id FROM reservations WHERE order_id = ANY($1)), set_config('lock_timeout', '500ms', true)",
+    )
+    .bind(&ids)
+    .fetch_one(tx)
+    .await?;
+    Ok(known.into_iter().collect())
 }
 
-/// All that was decided. Orders that are short keep nothing, not even their row.
+/// All that was decided. Orders that are short keep nothing.
 const WRITE: &str = "
     WITH decided AS (
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS decided (order_id, state, refused, refused_skus)
+        INSERT INTO reservations (order_id, home, state, version, refused, refused_skus)
+        SELECT order_id, $14, state, 1, refused, string_to_array(refused_skus, ',')
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS decided (order_id, state, refused, refused_skus)
     ), line AS (
         SELECT * FROM unnest($5::uuid[], $6::text[], $7::bigint[]) AS line (order_id, sku, quantity)
     ), kept AS (
-        INSERT INTO reservation_lines (order_id, sku, quantity) SELECT order_id, sku, quantity FROM line
+        INSERT INTO reservation_lines (order_id, home, sku, quantity) SELECT order_id, $14, sku, quantity FROM line
     ), moved AS (
         UPDATE stock SET on_hand = on_hand - taken.quantity, reserved = reserved + taken.quantity
-        FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM line GROUP BY sku) AS taken WHERE stock.sku = taken.sku
-    ), said AS (
-        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
-        SELECT event_id, $8, key, type, payload, traceparent
-        FROM unnest($9::uuid[], $10::text[], $11::text[], $12::bytea[], $13::text[]) AS event (event_id, key, type, payload, traceparent)
-    ), dropped AS (
-        DELETE FROM reservations WHERE order_id = ANY($14)
+        FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM line GROUP BY sku) AS taken WHERE stock.home = $14 AND stock.sku = taken.sku
     )
-    UPDATE reservations r SET state = d.state, version = 1, refused = d.refused, refused_skus = string_to_array(d.refused_skus, ',')
-    FROM decided d WHERE r.order_id = d.order_id";
+    INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
+    SELECT event_id, $8, key, type, payload, traceparent
+    FROM unnest($9::uuid[], $10::text[], $11::text[], $12::bytea[], $13::text[]) AS event (event_id, key, type, payload, traceparent)";
 
-async fn write_in(tx: &mut PgConnection, batch: &[&Asked], decided: &BTreeMap<OrderId, Decided>) -> Result<(), Error> {
+async fn write_in(tx: &mut PgConnection, home: Region, batch: &[&Asked], decided: &BTreeMap<OrderId, Decided>) -> Result<(), Error> {
     let (mut orders, mut states, mut refusals, mut refused_skus) = (vec![], vec![], vec![], vec![]);
     let (mut owners, mut skus, mut quantities) = (vec![], vec![], vec![]);
-    let (mut said, mut traces, mut short): (Vec<outbox::Event>, Vec<Option<&str>>, Vec<Uuid>) = (vec![], vec![], vec![]);
+    let (mut said, mut traces): (Vec<outbox::Event>, Vec<Option<&str>>) = (vec![], vec![]);
     for asked in batch {
-        let (event, refusal) = match decided.get(&asked.id) {
+        let id = asked.wish.id;
+        let (event, refusal) = match decided.get(&id) {
             Some(Decided::Reserved(lines)) => (Event::Reserved(lines.clone()), None),
             Some(Decided::Refused(refusal)) => (Event::Released(Lines::default()), Some(refusal)),
-            Some(Decided::Short(_)) | None => {
-                short.push(asked.id.as_uuid());
-                continue;
-            }
+            Some(Decided::Short(_)) | None => continue,
         };
-        orders.push(asked.id.as_uuid());
+        orders.push(id.as_uuid());
         states.push(event.state().as_str());
         let (why, of) = refusal.and_then(reservations::kept_of).unzip();
         refusals.push(why);
         refused_skus.push(of.map(|skus| skus.iter().map(Sku::as_str).collect::<Vec<_>>().join(",")));
         for (sku, quantity) in event.lines().iter() {
-            owners.push(asked.id.as_uuid());
+            owners.push(id.as_uuid());
             skus.push(sku.to_string());
             quantities.push(i64::from(quantity));
         }
-        said.push(events::of_reservation(asked.id, &event, 1));
+        said.push(events::of_reservation(id, &event, 1));
         traces.push(asked.traceparent.as_deref());
     }
     sqlx::query(WRITE)
@@ -232,7 +236,7 @@ async fn write_in(tx: &mut PgConnection, batch: &[&Asked], decided: &BTreeMap<Or
         .bind(said.iter().map(|event| event.kind).collect::<Vec<_>>())
         .bind(said.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
         .bind(traces)
-        .bind(short)
+        .bind(home.as_str())
         .execute(tx)
         .await?;
     Ok(())

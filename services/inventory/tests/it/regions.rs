@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
+use ids::Region;
 use prost::Message as _;
 use proto::{
     events::inventory::v1::{RightsMoved, RightsWanted},
     inventory::v1::{GetStockRequest, GiveRightsRequest, ReservationState, Stock},
+    market::v1 as market,
 };
 use rpc::Failure;
 use store::outbox::Event;
@@ -19,24 +21,24 @@ use super::{World, new_order, reason};
 const PEER: &str = "PEER_KAFKA_BOOTSTRAP_SERVERS";
 const SOON: Duration = Duration::from_secs(20);
 
-/// Both regions; each hears the other's Kafka.
-struct Regions {
-    eu: World,
-    us: World,
+/// Both regions; each hears the other's Kafka, and has what the other's database mirrors.
+pub(crate) struct Regions {
+    pub(crate) eu: World,
+    pub(crate) us: World,
     eu_kafka: Kafka,
-    /// What us says is heard by eu alone.
-    _us_kafka: Kafka,
+    pub(crate) us_kafka: Kafka,
 }
 
 impl Regions {
     /// Regions that have so many units of MUG-1.
-    async fn with(eu_stock: i64, us_stock: i64) -> Self {
+    pub(crate) async fn with(eu_stock: i64, us_stock: i64) -> Self {
         let (eu_kafka, us_kafka) = (Kafka::start().await, Kafka::start().await);
-        let eu = World::in_region("eu", &eu_kafka.address(), &[(PEER, &us_kafka.address())]).await;
-        let us = World::in_region("us", &us_kafka.address(), &[(PEER, &eu_kafka.address())]).await;
+        let eu = World::in_region(Region::Eu, &eu_kafka.address(), &[(PEER, &us_kafka.address())]).await;
+        let us = World::in_region(Region::Us, &us_kafka.address(), &[(PEER, &eu_kafka.address())]).await;
+        testkit::postgres().await.mirror(&eu.database, &us.database).await;
         eu.put("MUG-1", eu_stock).await;
         us.put("MUG-1", us_stock).await;
-        Self { eu, us, eu_kafka, _us_kafka: us_kafka }
+        Self { eu, us, eu_kafka, us_kafka }
     }
 
     async fn settled(&self, total: i64) -> (Stock, Stock) {
@@ -54,27 +56,39 @@ impl Regions {
 
 impl World {
     async fn stock(&self, sku: &str) -> Stock {
-        let answer = self.client.clone().get_stock(GetStockRequest { skus: vec![sku.to_owned()] }).await.expect("the stock can be read");
-        answer.into_inner().stock.pop().expect("the SKU is known")
+        self.stock_of(self.region, sku).await
     }
 
-    async fn give(&self, id: Uuid, quantity: i64) -> Result<i64, Failure> {
-        let request = GiveRightsRequest { transfer_id: id.to_string(), sku: "MUG-1".to_owned(), quantity };
+    /// A home's, as this region knows it.
+    pub(crate) async fn stock_of(&self, home: Region, sku: &str) -> Stock {
+        let answer = self.client.clone().get_stock(GetStockRequest { skus: vec![sku.to_owned()] }).await.expect("the stock can be read");
+        let of_home = |stock: &Stock| stock.home_region() == market::Region::from(home);
+        answer.into_inner().stock.into_iter().find(of_home).unwrap_or_default()
+    }
+
+    pub(crate) async fn give(&self, id: Uuid, quantity: i64) -> Result<i64, Failure> {
+        let transfer_id = id.to_string();
+        let request = GiveRightsRequest { transfer_id, sku: "MUG-1".to_owned(), quantity, ..GiveRightsRequest::default() };
         Ok(self.client.clone().give_rights(request).await.map_err(Failure::from)?.into_inner().quantity)
     }
 
     /// Sells one unit to each buyer, so many at once: how many got one, and how many did not.
     async fn sell_to(&self, buyers: usize, at_once: usize) -> (usize, usize) {
-        let answers: Vec<_> = stream::iter(0..buyers).map(|_| async { self.buy().await }).buffer_unordered(at_once).collect().await;
+        self.sell(None, buyers, at_once).await
+    }
+
+    /// The same, from the stock of this home.
+    pub(crate) async fn sell(&self, home: Option<Region>, buyers: usize, at_once: usize) -> (usize, usize) {
+        let answers: Vec<_> = stream::iter(0..buyers).map(|_| async { self.buy(home).await }).buffer_unordered(at_once).collect().await;
         let sold = answers.iter().filter(|got_one| **got_one).count();
         (sold, answers.len() - sold)
     }
 
     /// One buyer, who repeats while the answer is not clear.
-    async fn buy(&self) -> bool {
+    async fn buy(&self, home: Option<Region>) -> bool {
         let order = new_order();
         loop {
-            match self.reserve(&order, &[("MUG-1", 1)]).await {
+            match self.reserve_of(home, &order, &[("MUG-1", 1)]).await {
                 Ok(state) => {
                     assert_eq!(state, ReservationState::Reserved);
                     return true;
@@ -110,11 +124,16 @@ async fn a_transfer_is_made_once_by_its_id() {
     assert_eq!(eu.give(id, 5).await.unwrap_err().reason, "INVENTORY_TRANSFER_DIFFERS");
     assert_eq!(eu.give(Uuid::now_v7(), 7).await.unwrap_err().reason, "INVENTORY_OUT_OF_STOCK");
     // The same transfer is said again, as another event.
-    let moved = |quantity| RightsMoved { transfer_id: id.to_string(), sku: "MUG-1".to_owned(), quantity }.encode_to_vec();
-    let wanted = RightsWanted { transfer_id: Uuid::now_v7().to_string(), sku: "MUG-1".to_owned(), quantity: -1, is_urgent: true };
+    let moved =
+        |quantity| RightsMoved { transfer_id: id.to_string(), sku: "MUG-1".to_owned(), quantity, ..RightsMoved::default() }.encode_to_vec();
+    let made_up = RightsMoved { sku: "MUG-1".to_owned(), quantity: 3, ..RightsMoved::default() };
+    let (transfer_id, sku) = (Uuid::now_v7().to_string(), "MUG-1".to_owned());
+    let wanted = RightsWanted { transfer_id, sku, quantity: -1, is_urgent: true, ..RightsWanted::default() };
     for (key, kind, payload) in [
         ("MUG-1", "inventory.rights_moved", moved(4)),
         ("MUG-1", "inventory.rights_moved", moved(4)),
+        // Of a transfer that nobody made nothing comes, however often it is said.
+        ("MUG-1", "inventory.rights_moved", RightsMoved { transfer_id: Uuid::now_v7().to_string(), ..made_up }.encode_to_vec()),
         // Nonsense goes to the dead letters, and with it what comes later for its key.
         ("POT-7", "inventory.rights_wanted", wanted.encode_to_vec()),
         ("PAN-3", "inventory.rights_moved", vec![0xff]),
@@ -150,8 +169,9 @@ async fn a_flash_sale_sells_each_unit_once_wherever_the_units_are() {
 async fn regions_that_are_cut_off_sell_what_they_have_the_right_to() {
     // Neither region's Kafka answers, so each asks and hears nothing.
     let nowhere = testkit::nowhere();
-    let eu = World::in_region("eu", &nowhere, &[(PEER, &nowhere)]).await;
-    let us = World::in_region("us", &nowhere, &[(PEER, &nowhere)]).await;
+    let eu = World::in_region(Region::Eu, &nowhere, &[(PEER, &nowhere)]).await;
+    let us = World::in_region(Region::Us, &nowhere, &[(PEER, &nowhere)]).await;
+    testkit::postgres().await.mirror(&eu.database, &us.database).await;
     for world in [&eu, &us] {
         world.put("MUG-1", 250).await;
     }

@@ -18,7 +18,7 @@ use futures::future::join_all;
 use ids::OrderId;
 use proto::{
     checkout::v1::{DecideRequest, ListPreparedRequest, PrepareRequest, participant_service_client::ParticipantServiceClient},
-    market::v1::Line,
+    market::v1::{Line, Region},
 };
 use rpc::Failure;
 use sqlx::PgPool;
@@ -120,6 +120,7 @@ impl Coordinator {
             lines: order.lines.iter().map(|line| Line { sku: line.sku.to_string(), quantity: line.quantity }).collect(),
             total: Some(order.total.into()),
             payment_token: order.payment_token.clone(),
+            home_region: Region::from(order.home).into(),
         };
         for mut participant in self.participants.clone() {
             let refusal = participant.prepare(request.clone()).await?.into_inner().refusal;

@@ -175,7 +175,8 @@ impl Steps {
             return Ok(Outcome::Refused(BY_SHOPPER.to_owned()));
         }
         let lines = order.lines.iter().map(|line| Line { sku: line.sku.to_string(), quantity: line.quantity }).collect();
-        let request = ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve") };
+        let home_region = Region::from(order.home).into();
+        let request = ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve"), home_region };
         match self.inventory.clone().reserve(request).await {
             Ok(_) => Ok(Outcome::Done),
             Err(status) => refusal(status).map(Outcome::Refused),
@@ -243,7 +244,8 @@ impl Steps {
     }
 
     async fn release_stock(&self, id: OrderId) -> Result<(), ActivityError> {
-        let request = ReleaseRequest { order_id: id.to_string(), idempotency_key: id.step_key("release") };
+        let home_region = Region::from(self.order(id).await?.home).into();
+        let request = ReleaseRequest { order_id: id.to_string(), idempotency_key: id.step_key("release"), home_region };
         self.inventory.clone().release(request).await.map(drop).map_err(|status| again(Failure::from(status)))
     }
 }

@@ -144,7 +144,8 @@ impl Market {
     pub(crate) async fn hold(&self, order: &Order) {
         let id: OrderId = order.order_id.parse().expect("an order's id");
         let lines = order.lines.iter().map(|line| Line { sku: line.sku.clone(), quantity: line.quantity }).collect();
-        let reserve = ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve") };
+        let reserve =
+            ReserveRequest { order_id: id.to_string(), lines, idempotency_key: id.step_key("reserve"), ..ReserveRequest::default() };
         self.inventory().reserve(reserve).await.expect("there is enough");
         let authorize = AuthorizeRequest {
             order_id: id.to_string(),

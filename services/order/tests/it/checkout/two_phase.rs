@@ -71,7 +71,8 @@ async fn when_the_coordinator_dies_between_the_phases_others_wait_until_it_is_ba
     // Another buyer of the same item waits for the row, and gives up.
     let line = Line { sku: order.lines[0].sku.clone(), quantity: 1 };
     let other = uuid::Uuid::now_v7().to_string();
-    let reserve = ReserveRequest { order_id: other.clone(), lines: vec![line], idempotency_key: format!("{other}/reserve") };
+    let idempotency_key = format!("{other}/reserve");
+    let reserve = ReserveRequest { order_id: other.clone(), lines: vec![line], idempotency_key, ..ReserveRequest::default() };
     assert!(market.inventory().reserve(reserve.clone()).await.is_err(), "the row is locked");
     assert_eq!(market.in_doubt(&order).await, ["inventory", "payment"]);
 
@@ -94,6 +95,7 @@ async fn late_votes_and_repeated_decisions_change_nothing() {
         lines: vec![Line { sku: cancelled.lines[0].sku.clone(), quantity: 3 }],
         total: cancelled.total.clone(),
         payment_token: "tok_visa".to_owned(),
+        ..PrepareRequest::default()
     };
     let mut stock = ParticipantServiceClient::new(rpc::channel(market.inventory_address().parse().unwrap()));
     let vote = async |stock: &mut ParticipantServiceClient<rpc::Client>| {

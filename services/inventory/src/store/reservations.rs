@@ -22,8 +22,8 @@ pub(crate) struct Applied {
     pub(crate) events: Vec<Event>,
 }
 
-/// Applies `command` to the order's reservation; `home` is the order's, for one that there is not yet. A refused `Reserve` is kept as a tombstone: it must not succeed later, when its caller has
-/// long gone on without it.
+/// Applies `command` to the order's reservation; `home` is the order's, for one that there is not yet. A refused `Reserve` is kept as a tombstone: it
+/// must not succeed later, when its caller has long gone on without it.
 pub(crate) async fn apply(pool: &PgPool, id: OrderId, home: Region, command: Command) -> Result<Applied, Error> {
     let mut tx = pool.begin().await?;
     let applied = apply_in(&mut tx, id, home, command).await;

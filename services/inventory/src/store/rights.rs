@@ -235,19 +235,20 @@ pub(crate) async fn pull(pool: &PgPool, home: Region, wants: &[Want]) -> Result<
     Ok(true)
 }
 
-/// Most transfers that are taken in at once.
-const MOST: i64 = 200;
+/// Most transfers that are looked at at once.
+const MOST: i64 = 1000;
 
 /// Takes in what was given to the homes that this region holds, and whose giver's half is here. Tells each transfer's units.
 pub(crate) async fn take(pool: &PgPool) -> Result<BTreeMap<Uuid, i64>, Error> {
     let mut tx = pool.begin().await?;
     let rows: Vec<(Uuid, String, String, i64)> = sqlx::query_as(
-        "SELECT given.transfer_id, given.home, given.sku, -given.quantity
-         FROM rights_on_their_way way JOIN region.homes held ON held.home = way.home
-         JOIN rights_moved given ON given.home = CASE way.home WHEN 'eu' THEN 'us' ELSE 'eu' END AND given.transfer_id = way.transfer_id
-         WHERE held.holder = region.self() AND held.valid_until > clock_timestamp()
-           AND (given.quantity = 0 OR EXISTS (SELECT FROM stock WHERE stock.home = way.home AND stock.sku = given.sku))
-         ORDER BY way.transfer_id LIMIT $1",
+        "WITH way AS MATERIALIZED (
+             SELECT transfer_id, home FROM rights_on_their_way WHERE region.holds(home) ORDER BY transfer_id LIMIT $1
+         )
+         SELECT given.transfer_id, given.home, given.sku, -given.quantity
+         FROM way JOIN rights_moved given
+           ON given.home = CASE way.home WHEN 'eu' THEN 'us' ELSE 'eu' END AND given.transfer_id = way.transfer_id
+         WHERE given.quantity = 0 OR EXISTS (SELECT FROM stock WHERE stock.home = way.home AND stock.sku = given.sku)",
     )
     .bind(MOST)
     .fetch_all(&mut *tx)

@@ -7,6 +7,7 @@
 
 mod bed;
 mod checkout;
+mod failover;
 mod measure;
 mod orders;
 mod place_order;
@@ -41,6 +42,8 @@ pub enum Suite {
     Stock,
     /// A saga, two-phase commit and events alone, behind the same API: cost, latency, and who waits when the order service dies.
     Checkout,
+    /// A region is killed, cut off or not heard under traffic: how long shoppers notice, and whether anything is lost.
+    Failover,
     /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
     Spine,
 }
@@ -59,7 +62,7 @@ impl Suite {
 
     /// It starts its markets itself, a new one for each round.
     const fn starts_its_own(self) -> bool {
-        matches!(self, Self::Checkout | Self::Sagas)
+        matches!(self, Self::Checkout | Self::Sagas | Self::Failover)
     }
 
     async fn run(self, bed: &Bed, options: &Options) -> Result<Report> {
@@ -72,6 +75,7 @@ impl Suite {
             }
             Self::Stock => stock::run(bed, rounds).await,
             Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
+            Self::Failover => Box::pin(failover::run(&bed.far_apart(), rounds)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
         }
     }
@@ -122,7 +126,7 @@ pub async fn run(start: up::Options, options: &Options) -> Result<Exit> {
         bed.down().await?;
         let Some(outcome) = outcome else { return Ok(Exit::Interrupted) };
         let mut report = outcome?;
-        if !suite.needs_engines_only() {
+        if !suite.needs_engines_only() && suite != Suite::Failover {
             report.conditions.push("the regions are as near as one machine allows: `--link-latency 0ms`".to_owned());
         }
         if !options.json {

@@ -34,13 +34,16 @@ pub(super) struct Bed {
     start: up::Options,
     /// The program that starts it: this one, or another build's.
     program: PathBuf,
+    /// Between its regions, there and back.
+    link_latency: &'static str,
 }
 
 impl Bed {
     pub(super) fn new(start: &up::Options, engines_only: bool) -> Result<Self> {
         let start = up::Options { home: start.home.join("bench"), engines_only, ..start.clone() };
         let program = std::env::current_exe().context("find this program")?;
-        Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start, program })
+        // Figures are of the parts and not of the distance.
+        Ok(Self { home: Home::at(&start.home)?, ports: start.ports, start, program, link_latency: "0ms" })
     }
 
     /// The same market of another build, whose programs are in `folder`.
@@ -53,6 +56,30 @@ impl Bed {
     /// The same market with orders that come to their end by `checkout`.
     pub(super) fn checked_out_by(&self, checkout: Checkout) -> Self {
         Self { start: up::Options { checkout, ..self.start.clone() }, ..self.clone() }
+    }
+
+    /// The same market with regions that are as far apart as usual.
+    pub(super) fn far_apart(&self) -> Self {
+        Self { link_latency: "40ms", ..self.clone() }
+    }
+
+    /// The process that keeps the parts running.
+    pub(super) fn supervisor(&self) -> Result<u32> {
+        State::read(&self.home).and_then(|state| state.living_supervisor()).context("the supervisor is gone")
+    }
+
+    /// Where shoppers go.
+    pub(super) fn shop(&self) -> String {
+        self.ports.url(Place::Global, "edge")
+    }
+
+    /// Runs the program on this market, which must work.
+    pub(super) async fn backbone(&self, arguments: &[&str]) -> Result<()> {
+        let mut run = Command::new(&self.program);
+        run.args(arguments).env("BACKBONE_HOME", self.home.path()).stdin(Stdio::null()).stdout(std::io::stderr());
+        let status = run.status().await.with_context(|| format!("run {}", arguments.join(" ")))?;
+        ensure!(status.success(), "{} failed", arguments.join(" "));
+        Ok(())
     }
 
     /// Holds the market to its promises.
@@ -79,8 +106,8 @@ impl Bed {
         if let Some(edge) = self.ports.edge {
             up.args(["--edge-port", &edge.to_string()]);
         }
-        // Figures are of the parts and not of the distance; an older build does not know this setting and has no distance.
-        up.env("BACKBONE_LINK_LATENCY", "0ms");
+        // An older build does not know this setting and has no distance.
+        up.env("BACKBONE_LINK_LATENCY", self.link_latency);
         // An older build knows no other way.
         if self.start.checkout != Checkout::Saga {
             up.args(["--checkout", self.start.checkout.as_str()]);

@@ -21,7 +21,8 @@ impl Messages {
     }
 }
 
-/// `order.placed` is `events.order.v1.OrderPlaced`; payments, reservations and items have one message for all their events.
+/// `order.placed` is `events.order.v1.OrderPlaced`; payments, reservations and items have one message for all their events, and what else
+/// the inventory service says is named without it.
 fn name(kind: &str) -> Option<String> {
     let (service, what) = kind.split_once('.')?;
     let message = match (service, what) {
@@ -29,6 +30,7 @@ fn name(kind: &str) -> Option<String> {
         ("inventory", "item") => "ItemChanged".to_owned(),
         ("inventory", "reserved" | "committed" | "released") => "ReservationChanged".to_owned(),
         ("inventory", "refused") => "ReservationRefused".to_owned(),
+        ("inventory", _) => camel(what),
         _ => camel(service) + &camel(what),
     };
     Some(format!("events.{service}.v1.{message}"))

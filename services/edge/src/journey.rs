@@ -9,7 +9,7 @@
 //! all else        the other region            nowhere: its outcome is unknown
 //! ```
 //! A pinned request stays in its region. An order whose key came before begins at the third column. After a fence both regions are asked in
-//! turn, with pauses, until the time is up: a handover takes a moment.
+//! turn, with pauses, until the time is up: a handover takes a moment. An order stays for some seconds with a region whose lease goes on.
 
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::{
     regions::Sight,
     route::{self, Choice, Repeat},
 };
+
+/// How often a region whose lease goes on may refuse an order before the other one is asked: some seconds.
+const PATIENCE: usize = 40;
 
 /// How an attempt ended without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,10 +139,13 @@ impl Journey {
         };
         let is_pinned = self.choice.is_pinned;
         if loss == Loss::Fenced {
+            // Its lease goes on, so it will write again in a moment; the other region may not have what the order is made of.
+            let goes_on = self.repeat == Repeat::AtHome && sight.holder[tried] == Some(tried);
             return match sight.health[tried] {
                 // It says so itself, and will for long.
                 Health::Fenced if is_pinned => Step::End,
                 _ if is_pinned => self.rested(tried),
+                Health::Healthy if goes_on && self.fences(tried) < PATIENCE => self.rested(tried),
                 _ => {
                     let at = if sight.health[tried.peer()] == Health::Healthy { tried.peer() } else { tried };
                     if self.was_fenced(at) { self.rested(at) } else { Step::To(at) }
@@ -156,8 +162,12 @@ impl Journey {
         }
     }
 
+    fn fences(&self, region: Region) -> usize {
+        self.lost.iter().filter(|lost| **lost == (region, Loss::Fenced)).count()
+    }
+
     fn was_fenced(&self, region: Region) -> bool {
-        self.lost.contains(&(region, Loss::Fenced))
+        self.fences(region) > 0
     }
 
     fn rested(&self, region: Region) -> Step {

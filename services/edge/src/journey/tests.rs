@@ -106,6 +106,22 @@ fn what_a_fence_refused_is_done_in_the_other_region_whatever_it_is() {
 }
 
 #[test]
+fn an_order_stays_with_a_region_whose_lease_goes_on_for_some_seconds() {
+    let goes_on = sight(Health::Healthy, Health::Healthy, Some(Eu));
+    let mut order = unpinned(Repeat::AtHome, &[(Eu, Loss::Fenced)]);
+    for _ in 1..PATIENCE {
+        assert_eq!(order.next(&goes_on), Step::Pause);
+        order.rest();
+        assert_eq!(order.next(&goes_on), Step::To(Eu), "its cart is there");
+        order.lose(Eu, Loss::Fenced);
+    }
+    assert_eq!(order.next(&goes_on), Step::To(Us), "it does not come back");
+    let lost = unpinned(Repeat::AtHome, &[(Eu, Loss::Fenced)]);
+    assert_eq!(lost.next(&sight(Health::Fenced, Health::Healthy, Some(Us))), Step::To(Us), "the lease went over");
+    assert_eq!(unpinned(Repeat::Anywhere, &[(Eu, Loss::Fenced)]).next(&goes_on), Step::To(Us));
+}
+
+#[test]
 fn what_a_fence_refused_in_a_pinned_region_waits_for_the_end_of_a_handover_alone() {
     let mut refused = after(choice(Eu, true), Repeat::AtHome, None, &[(Eu, Loss::Fenced)]);
     assert_eq!(refused.next(&WELL), Step::Pause);

@@ -1,0 +1,152 @@
+//! Open-loop traffic through the edge: each request has its moment, and none waits for another's answer. Times count from that moment, so that what a
+//! slow answer holds up is in the figures.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use ids::Region;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Of a hundred requests so many only look, and so many change a cart; the rest order.
+const BROWSE: u64 = 80;
+const CART: u64 = 18;
+/// Shoppers, half of them in each region.
+const SHOPPERS: u64 = 400;
+/// A request that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// What a request was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Browse,
+    Cart,
+    Order,
+}
+
+/// One request, when it was due and when its answer was there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    pub(super) kind: Kind,
+    pub(super) region: Region,
+    pub(super) due: Instant,
+    pub(super) answered: Instant,
+    pub(super) is_good: bool,
+}
+
+/// Traffic that goes on until it is told to stop.
+pub(super) struct Load {
+    client: Client,
+    shop: String,
+    skus: Vec<String>,
+    journal: Mutex<File>,
+    samples: Mutex<Vec<Sample>>,
+    failures: Mutex<Vec<String>>,
+}
+
+/// Most failures that are kept for a look.
+const SHOWN: usize = 5;
+
+impl Load {
+    /// Traffic at the edge, for these items. Acknowledged orders go to `journal`.
+    pub(super) fn new(shop: String, skus: Vec<String>, journal: &Path) -> Result<Arc<Self>> {
+        let client = Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(512).tcp_nodelay(true).build()?;
+        let journal = Mutex::new(File::create(journal).with_context(|| format!("create {}", journal.display()))?);
+        Ok(Arc::new(Self { client, shop, skus, journal, samples: Mutex::default(), failures: Mutex::default() }))
+    }
+
+    /// Sends `rate` requests a second until `stop`, and waits for the last answer.
+    pub(super) async fn run(self: Arc<Self>, rate: u32, stop: CancellationToken) {
+        let (begun, mut requests) = (Instant::now(), JoinSet::new());
+        for number in 0_u32.. {
+            let due = begun + Duration::from_secs(1) / rate * number;
+            if stop.run_until_cancelled(sleep_until(due)).await.is_none() {
+                break;
+            }
+            let load = self.clone();
+            requests.spawn(async move { load.one(u64::from(number), due).await });
+            while requests.try_join_next().is_some() {}
+        }
+        while requests.join_next().await.is_some() {}
+    }
+
+    async fn one(&self, number: u64, due: Instant) {
+        // Every kind at every shopper, in an order that is no rhythm.
+        let dice = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+        let (shopper, share) = (dice % SHOPPERS, (dice / SHOPPERS) % 100);
+        let region = Region::ALL[usize::from(shopper % 2 == 1)];
+        let kind = match share {
+            share if share < BROWSE => Kind::Browse,
+            share if share < BROWSE + CART => Kind::Cart,
+            _ => Kind::Order,
+        };
+        let sku = &self.skus[usize::try_from(dice).unwrap_or_default() % self.skus.len()];
+        // Who orders does it with a cart of their own, so that no other order empties it.
+        let session = if kind == Kind::Order { format!("load-{}", Uuid::now_v7().simple()) } else { format!("load-{shopper}") };
+        let outcome = match kind {
+            Kind::Browse => self.ask(Method::GET, &format!("/api/items/{sku}"), &session, region, None).await,
+            Kind::Cart => self.put(sku, &session, region, dice % 5 + 1).await,
+            Kind::Order => self.order(sku, &session, region).await,
+        };
+        let sample = Sample { kind, region, due, answered: Instant::now(), is_good: outcome.is_ok() };
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        if let Err(error) = outcome {
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if failures.len() < SHOWN {
+                failures.push(format!("{kind:?} of {region}: {error:#}"));
+            }
+        }
+    }
+
+    async fn put(&self, sku: &str, session: &str, region: Region, quantity: u64) -> Result<Value> {
+        let body = json!({ "quantity": quantity });
+        self.ask(Method::PUT, &format!("/api/cart/lines/{sku}"), session, region, Some(body)).await
+    }
+
+    async fn order(&self, sku: &str, session: &str, region: Region) -> Result<Value> {
+        self.put(sku, session, region, 1).await.context("fill the cart")?;
+        let address = json!({ "name": "Ada", "line1": "Linienstrasse 12", "city": "Berlin", "country": "DE", "postal_code": "10178" });
+        let body = json!({ "payment_token": "tok_visa", "address": address });
+        self.ask(Method::POST, "/api/orders", session, region, Some(body)).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, session: &str, region: Region, body: Option<Value>) -> Result<Value> {
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.shop));
+        request = request.header("X-Session", session).header("Cookie", format!("region={region}"));
+        let key = Uuid::now_v7().to_string();
+        if let Some(body) = &body {
+            request = request.header("Idempotency-Key", &key).json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap_or_default();
+        anyhow::ensure!(status.is_success(), "{status} {}", answer["reason"]);
+        if status == StatusCode::CREATED && method == Method::POST {
+            let line = json!({ "order_id": answer["order_id"], "idempotency_key": key, "region": answer["home_region"] });
+            writeln!(self.journal.lock().unwrap_or_else(PoisonError::into_inner), "{line}").context("write the journal")?;
+        }
+        Ok(answer)
+    }
+
+    /// What has been answered so far.
+    pub(super) fn samples(&self) -> Vec<Sample> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first failures.
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -63,7 +63,7 @@ pub(crate) struct Item {
     pub(crate) description: String,
     pub(crate) category: String,
     pub(crate) price: Money,
-    /// Units that this region can sell now.
+    /// Units that can be sold now, of both regions.
     pub(crate) in_stock: i64,
     pub(crate) image: String,
 }

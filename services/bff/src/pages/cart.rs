@@ -77,7 +77,7 @@ fn row(line: &CartLine) -> Markup {
                 None => span.stock.none { "Not sold any more: take it out" },
             }
             @if line.unit_price.is_some() && line.in_stock < i64::from(line.quantity) {
-                span.stock.few { "Only " (line.in_stock) " left here" }
+                span.stock.few { "Only " (line.in_stock) " left" }
             }
         }
         form.amount action=(change) method="post" {

@@ -155,7 +155,7 @@ pub(super) async fn item(State(app): State<App>, Known(session): Known, Named(sk
                         button.button #add-to-cart type="submit" { "Add to cart" }
                     }
                 } @else {
-                    p.note.warn { "Sold out in this region. The other one may have some." }
+                    p.note.warn { "Sold out." }
                 }
                 dl.small { dt { "SKU" } dd { code { (item.sku) } } dt { "Ships from" } dd.region { (app.region) } }
             }

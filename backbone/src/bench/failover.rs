@@ -90,7 +90,8 @@ struct Found {
 
 /// Measures. The market has links of the usual length.
 pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
-    let mut report = Report::new("failover", "A region is lost under traffic and comes back: how long do shoppers notice, and is anything lost?");
+    let mut report =
+        Report::new("failover", "A region is lost under traffic and comes back: how long do shoppers notice, and is anything lost?");
     for fault in Fault::ALL {
         let mut found = Found::default();
         for round in 1..=rounds {

@@ -16,7 +16,7 @@ async fn a_region_holds_its_home_for_less_than_its_lease_lasts() {
     assert!(held.epoch > 0 && held.valid_ms <= 2_000, "{held:?}");
     let open = world.open_for(Region::Eu, Region::Eu).await;
     assert!((0.0..=2.0).contains(&open), "{open}");
-    assert!(world.open_for(Region::Us, Region::Us).await.is_infinite(), "nobody has said anything there");
+    assert!(world.open_for(Region::Us, Region::Us).await < 0.0, "nobody has said anything there");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(world.open_for(Region::Eu, Region::Eu).await > 0.0, "it is renewed");
     assert_eq!(world.writes(Region::Eu, Region::Eu).await.epoch, held.epoch);

@@ -28,7 +28,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Both regions, mirrored unless they are `apart`.
+    /// Both regions, without a mirror between them.
     pub(crate) async fn new() -> Self {
         let data = fresh_folder("coordinator").display().to_string();
         let peer = format!("127.0.0.1:{}", free_port());
@@ -36,6 +36,12 @@ impl World {
         let coordinator = Running::start(&coordinator(), &env).await;
         let server = postgres().await;
         let databases = [server.database_in(Region::Eu, "region").await, server.database_in(Region::Us, "region").await];
+        for url in &databases {
+            // As in a market that has just been made: nobody has said who holds what.
+            let mut connection = server.superuser(url).await;
+            let reset = "UPDATE region.homes SET holder = home, valid_until = '-infinity'";
+            sqlx::query(reset).execute(&mut connection).await.expect("the homes are reset");
+        }
         Self { coordinator, databases, services: [None, None], peers: [free_port(), free_port()] }
     }
 

@@ -72,8 +72,13 @@ impl Source {
 /// What a stream says.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A transaction begins; it was committed at this moment.
-    Begin(OffsetDateTime),
+    /// A transaction begins.
+    Begin {
+        /// Where its commit begins: it was safe elsewhere as soon as anything behind this was.
+        lsn: Lsn,
+        /// When it was committed, by the server's clock.
+        at: OffsetDateTime,
+    },
     /// A row was inserted.
     Insert(Row),
     /// The transaction ends. Confirm this position once all of it is safe elsewhere.

@@ -11,6 +11,7 @@
 
 mod event;
 mod flight;
+mod gate;
 mod lag;
 mod landings;
 
@@ -19,17 +20,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cdc::{Event, Slot, Source, Stream};
+use cdc::{Event, Lsn, Row, Slot, Source, Stream};
 use config::Secret;
 use rdkafka::producer::Producer as _;
 use sqlx::PgPool;
 use store::outbox::{self, Progress};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::{
     event::{Envelope, OutboxRow},
     flight::Flight,
+    gate::Gate,
     lag::Lag,
     landings::Producer,
 };
@@ -52,8 +55,9 @@ const PAGE: i64 = 500;
 const ERRORS: &str = "market_outbox_relay_errors_total";
 const SLOTS_LOST: &str = "market_outbox_slots_lost_total";
 const REFUSED: &str = "market_outbox_refused_total";
+const UNDONE: &str = "market_outbox_undone_total";
 /// What a rule looks at has a value before it first counts, or the first time would be no increase.
-const COUNTERS: [&str; 3] = [ERRORS, SLOTS_LOST, REFUSED];
+const COUNTERS: [&str; 4] = [ERRORS, SLOTS_LOST, REFUSED, UNDONE];
 
 /// An outbox and where it goes.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub struct Outbox {
     pub bootstrap: String,
     /// `ce_source`, e.g. `/market/eu/order`.
     pub source: String,
+    /// Whether the changes that it tells of are mirrored: then an event goes out when the other region has its change, and not when that is undone.
+    pub is_mirrored: bool,
 }
 
 /// Publishes `outbox` beside the service, and looks after the shared tables.
@@ -159,6 +165,7 @@ impl Outbox {
     async fn catch_up(&self, producer: &Producer) -> Result<(), Error> {
         let progress = in_time(async { Ok(outbox::progress(&self.pool).await?) }).await?;
         let since = progress.confirmed_at.checked_sub(LONGEST_TRANSACTION).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut gate = self.gate();
         let (mut last, mut confirmed_at, mut count) = (0, progress.confirmed_at, 0_usize);
         loop {
             let page = sqlx::query_as(
@@ -167,6 +174,8 @@ impl Outbox {
             );
             let rows: Vec<OutboxRow> = in_time(async { Ok(page.bind(since).bind(last).bind(PAGE).fetch_all(&self.pool).await?) }).await?;
             let Some(row) = rows.last() else { break };
+            gate.comes(self.last_position().await?);
+            gate.opens().await?;
             (last, confirmed_at) = (row.id, confirmed_at.max(row.created_at));
             count += rows.len();
             let mut flight = Flight::new(self, producer);
@@ -185,12 +194,36 @@ impl Outbox {
         self.note(confirmed_at).await
     }
 
+    /// A position behind which no row lies that has been read.
+    async fn last_position(&self) -> Result<Lsn, Error> {
+        let sql = "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint - 1";
+        let position: i64 = in_time(async { Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?) }).await?;
+        Ok(Lsn::from_u64(position.unsigned_abs()))
+    }
+
+    fn gate(&self) -> Gate {
+        Gate::new(self.is_mirrored.then(|| self.pool.clone()))
+    }
+
+    /// Forgets events whose changes are undone. To be awaited before their position is confirmed.
+    async fn forget(&self, undone: &mut Vec<Uuid>) -> Result<(), Error> {
+        if undone.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(events = undone.len(), "what they tell of was undone, so these events are not published");
+        metrics::counter!(UNDONE).increment(u64::try_from(undone.len()).unwrap_or(u64::MAX));
+        in_time(async { Ok(outbox::forget(&self.pool, undone).await?) }).await?;
+        undone.clear();
+        Ok(())
+    }
+
     async fn note(&self, confirmed_at: OffsetDateTime) -> Result<(), Error> {
         in_time(async { Ok(outbox::set_progress(&self.pool, Progress { confirmed_at, is_interrupted: false }).await?) }).await
     }
 
     async fn follow(&self, mut stream: Stream, producer: &Producer, names: &Names) -> Result<Infallible, Error> {
-        let mut flight = Flight::new(self, producer);
+        let (mut flight, mut gate) = (Flight::new(self, producer), self.gate());
+        let mut undone = Vec::new();
         let mut committed_at = OffsetDateTime::UNIX_EPOCH;
         let mut noted = OffsetDateTime::UNIX_EPOCH;
         let mut lag = Lag::default();
@@ -199,6 +232,7 @@ impl Outbox {
         let mut tick = 0;
         loop {
             flight.set_aside().await?;
+            self.forget(&mut undone).await?;
             tokio::select! {
                 biased;
                 landed = flight.land(), if flight.is_under_way() => {
@@ -206,12 +240,17 @@ impl Outbox {
                         stream.confirm(lsn);
                     }
                 }
-                event = stream.next(), if flight.has_room() => {
+                opened = gate.opens(), if gate.is_shut() => opened?,
+                event = stream.next(), if flight.has_room() && !gate.is_shut() => {
                     let mut event = Some(event?);
                     // What came with it goes along, so that a wait is paid for once and not for each row.
                     while let Some(one) = event {
                         match one {
-                            Event::Begin(at) => committed_at = at,
+                            Event::Begin { lsn, at } => {
+                                committed_at = at;
+                                gate.comes(lsn);
+                            }
+                            Event::Insert(row) if is_undone(&row, &gate)? => undone.push(row.uuid("event_id")?),
                             Event::Insert(row) => flight.send(&Envelope::read(&row, committed_at)?)?,
                             Event::Commit { lsn, at } => flight.mark(lsn, at),
                             Event::Idle { lsn, at } => {
@@ -222,11 +261,11 @@ impl Outbox {
                                 }
                             }
                         }
-                        event = if flight.has_room() { stream.ready() } else { None };
+                        event = if flight.has_room() && !gate.is_shut() { stream.ready() } else { None };
                     }
                 }
                 _ = ticks.tick() => {
-                    flight.tell_lag();
+                    flight.tell_lag(gate.is_shut().then_some(committed_at));
                     // While nothing happens the position moves only by the server's own words, which are no news worth a write each second.
                     let is_news = flight.confirmed_at > noted && (flight.has_landed || flight.confirmed_at - noted > IDLE_NOTE);
                     if is_news {
@@ -244,6 +283,15 @@ impl Outbox {
             }
         }
     }
+}
+
+fn is_undone(row: &Row, gate: &Gate) -> Result<bool, cdc::Error> {
+    for home in gate.undone_homes() {
+        if row.optional_text("home")? == Some(home) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

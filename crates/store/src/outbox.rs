@@ -1,5 +1,6 @@
 //! Events that wait to be published, written in the transaction of the change they tell of.
 
+use ids::Region;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,20 +20,22 @@ pub struct Event {
     pub payload: Vec<u8>,
 }
 
-/// Adds `event` to the outbox, with the trace of the current span.
+/// Adds `event` to the outbox, with the trace of the current span. `home` is that of the row that it tells of, when that is mirrored: if the change is
+/// undone, so is the event.
 ///
 /// The caller must hold the lock of the aggregate's row, so that ids grow in commit order for each key.
 ///
 /// # Errors
 /// Of the database.
-pub async fn append_in(tx: &mut PgConnection, event: &Event) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO outbox (event_id, topic, key, type, payload, traceparent) VALUES ($1, $2, $3, $4, $5, $6)")
+pub async fn append_in(tx: &mut PgConnection, event: &Event, home: Option<Region>) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO outbox (event_id, topic, key, type, payload, traceparent, home) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(event.id)
         .bind(event.topic)
         .bind(&event.key)
         .bind(event.kind)
         .bind(&event.payload)
         .bind(telemetry::current_traceparent())
+        .bind(home.map(Region::as_str))
         .execute(tx)
         .await
         .map(drop)
@@ -81,4 +84,12 @@ pub async fn refuse(pool: &PgPool, event_id: Uuid, topic: &str, key: &str, cause
         .execute(pool)
         .await
         .map(drop)
+}
+
+/// Forgets events whose changes are undone.
+///
+/// # Errors
+/// Of the database.
+pub async fn forget(pool: &PgPool, events: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM outbox WHERE event_id = ANY ($1)").bind(events).execute(pool).await.map(drop)
 }

@@ -1,10 +1,11 @@
 -- Who may write which rows: made in every database `market` by its superuser, before any service's migrations, and safe to repeat.
--- `{region}` is the region of the database. The design: docs/adr/0015-takeover.md.
+-- `{region}` is the region of the database, `{peer}` the other one. The design: docs/adr/0015-takeover.md.
 --
 -- A row belongs to a home, which is eu or us; its holder is the one region that may write it now. The region service says who holds what, with an
 -- epoch that grows by one whenever that changes, and for how long it is true.
 
 CREATE OR REPLACE FUNCTION region.self() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN '{region}'::text;
+CREATE OR REPLACE FUNCTION region.peer() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN '{peer}'::text;
 
 -- What the region service said last. Until it has said something nobody writes.
 CREATE TABLE IF NOT EXISTS region.homes (
@@ -41,19 +42,57 @@ CREATE TABLE IF NOT EXISTS region.undone (
     CONSTRAINT undone_pkey PRIMARY KEY (by_region, undone_no)
 );
 
--- `home` is held by `holder` with `epoch`, and that is true for `valid_ms` from now. When it is no longer true for this region the call waits for the
--- transactions that rely on it.
+-- Where a holder began: how far it had heard the region that held the home before and was gone, as a position in that one's write-ahead log; null when
+-- that one had handed it over. Mirrored.
+CREATE TABLE IF NOT EXISTS region.heard (
+    home      text   NOT NULL,
+    epoch     bigint NOT NULL,
+    by_region text   NOT NULL,
+    heard_to  pg_lsn,
+    CONSTRAINT heard_pkey PRIMARY KEY (home, epoch, by_region)
+);
+
+-- When this region learned that a home which it held under `was_epoch` has another holder: a position in its own write-ahead log, behind all that it
+-- wrote as the holder. Null until that is over.
+CREATE TABLE IF NOT EXISTS region.lost (
+    home       text   NOT NULL,
+    epoch      bigint NOT NULL,
+    was_epoch  bigint NOT NULL,
+    learned_at pg_lsn,
+    CONSTRAINT lost_pkey PRIMARY KEY (home, epoch)
+);
+
+-- `home_` is held by `holder_` with `epoch_`, and that is true for `valid_ms` from now. What begins later keeps to it; who closes a home then waits for
+-- `relying` to come to their end. (To wait for a lock instead would keep all that come later waiting behind it, also those that the wait is for.)
 CREATE OR REPLACE FUNCTION region.set_home(home_ text, holder_ text, epoch_ bigint, valid_ms bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    before region.homes;
 BEGIN
-    IF holder_ <> region.self() OR valid_ms <= 0 THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended('home ' || home_, 0));
+    SELECT * INTO before FROM region.homes WHERE home = home_ FOR UPDATE;
+    IF epoch_ < before.epoch THEN RETURN; END IF;
+    UPDATE region.homes SET holder = holder_, epoch = epoch_, valid_until = clock_timestamp() + valid_ms * interval '1 millisecond'
+        WHERE home = home_;
+    IF epoch_ = before.epoch THEN RETURN; END IF;
+    IF holder_ = region.self() THEN
+        UPDATE region.lost SET learned_at = pg_current_wal_insert_lsn() WHERE home = home_ AND learned_at IS NULL;
+        -- A home is taken from one that is gone only after its subscription was stopped.
+        INSERT INTO region.heard (home, epoch, by_region, heard_to) VALUES (home_, epoch_, holder_, (
+            SELECT coalesce(remote_lsn, '0/0') FROM pg_subscription LEFT JOIN pg_replication_origin_status ON external_id = 'pg_' || oid
+                WHERE subname = 'market_from_' || region.peer() AND NOT subenabled
+                    AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())));
+    ELSIF before.holder = region.self() THEN
+        INSERT INTO region.lost (home, epoch, was_epoch) VALUES (home_, epoch_, before.epoch);
     END IF;
-    INSERT INTO region.homes AS h (home, holder, epoch, valid_until)
-        VALUES (home_, holder_, epoch_, clock_timestamp() + valid_ms * interval '1 millisecond')
-        ON CONFLICT (home) DO UPDATE SET holder = excluded.holder, epoch = excluded.epoch, valid_until = excluded.valid_until
-        WHERE excluded.epoch >= h.epoch;
 END $$;
+
+-- The transactions that have passed the fence of `home_` and are not over.
+CREATE OR REPLACE FUNCTION region.relying(home_ text) RETURNS SETOF text LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT virtualtransaction FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('home ' || home_, 0)
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+$$;
 
 -- Whether this region may write rows of `home_` now.
 CREATE OR REPLACE FUNCTION region.holds(home_ text) RETURNS boolean
@@ -71,7 +110,7 @@ BEGIN
     END IF;
 END $$;
 
--- Before a row is written here: only by its home's holder, and with its epoch. The lock lets a planned handover wait for what is under way.
+-- Before a row is written here: only by its home's holder, and with its epoch. The lock says that the transaction relies on it: see `relying`.
 -- Arguments: `home_region` when that is what the row calls its home; `waits` when its commit waits for the other region.
 CREATE OR REPLACE FUNCTION region.fence() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -205,9 +244,35 @@ END $$;
 CREATE OR REPLACE TRIGGER undo AFTER INSERT ON region.undone FOR EACH ROW EXECUTE FUNCTION region.undo();
 ALTER TABLE region.undone ENABLE REPLICA TRIGGER undo;
 
+-- How far the write-ahead log of this database may be told outside: to where the other region has it too, or all of it when nobody waits for that one.
+-- Nothing while it is not known whether this region still holds what it held, or how much of that was heard. `undone` are parts whose changes of a home are
+-- undone: [from, to). Positions are in bytes.
+CREATE OR REPLACE FUNCTION region.told(OUT upto bigint, OUT undone_home text[], OUT undone_from bigint[], OUT undone_to bigint[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE region.lost SET learned_at = pg_current_wal_insert_lsn()
+        WHERE learned_at IS NULL AND NOT EXISTS (SELECT 1 FROM region.relying(home));
+    upto := CASE
+        WHEN EXISTS (SELECT 1 FROM region.homes WHERE holder = region.self() AND valid_until <= clock_timestamp())
+            OR EXISTS (SELECT 1 FROM region.lost AS l WHERE learned_at IS NULL
+                OR NOT EXISTS (SELECT 1 FROM region.heard AS h WHERE h.home = l.home AND h.epoch >= l.epoch))
+        THEN 0
+        WHEN current_setting('synchronous_standby_names') = '' THEN (pg_current_wal_flush_lsn() - '0/0')::bigint
+        ELSE coalesce((SELECT max(flush_lsn) FROM pg_stat_replication WHERE application_name = 'market_from_' || region.self()) - '0/0', 0)::bigint
+    END;
+    SELECT coalesce(array_agg(l.home), '{}'), coalesce(array_agg((h.heard_to - '0/0')::bigint), '{}'), coalesce(array_agg((l.learned_at - '0/0')::bigint), '{}') INTO undone_home, undone_from, undone_to
+        FROM region.lost AS l JOIN region.heard AS h ON h.home = l.home AND h.by_region <> region.self() AND h.epoch > l.was_epoch
+        WHERE h.heard_to < l.learned_at AND NOT EXISTS (
+            SELECT 1 FROM region.heard AS own
+            WHERE own.home = l.home AND own.by_region = region.self() AND own.epoch > l.was_epoch AND own.epoch < h.epoch);
+END $$;
+
 DO $$ BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_publication WHERE pubname = 'region_mirror') THEN
         CREATE PUBLICATION region_mirror FOR TABLE region.undone WITH (publish = 'insert');
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_publication_tables WHERE pubname = 'region_mirror' AND tablename = 'heard') THEN
+        ALTER PUBLICATION region_mirror ADD TABLE region.heard;
     END IF;
 END $$;
 

@@ -32,6 +32,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         database_url: config.database_url,
         bootstrap: config.kafka.clone(),
         source: format!("/market/{}/cart", config.region),
+        is_mirrored: false,
     };
     spine::publish(&process, outbox);
 

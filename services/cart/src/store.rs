@@ -120,7 +120,7 @@ impl Carts {
         }
         if let (Some(event), Some(delta)) = (&event, &delta) {
             write_in(&mut tx, &[&cart]).await?;
-            outbox::append_in(&mut tx, &events::of(&cart, event, delta, answered)).await?;
+            outbox::append_in(&mut tx, &events::of(&cart, event, delta, answered), None).await?;
         }
         tx.commit().await?;
         Ok(Changed { cart: answer, stand: Stand::from(&cart), event })
@@ -146,7 +146,7 @@ impl Carts {
             let Some(cart) = carts.get_mut(&id) else { continue };
             let Some(event) = domain::decide(cart, Command::CheckOut { order_id, lines })? else { continue };
             let delta = domain::apply(cart, self.replica, &event);
-            outbox::append_in(tx, &events::of(cart, &event, &delta, None)).await?;
+            outbox::append_in(tx, &events::of(cart, &event, &delta, None), None).await?;
             happened.push((Stand::from(&*cart), event));
         }
         if !happened.is_empty() {

@@ -47,7 +47,7 @@ impl Handler for Placed {
             Err(error @ Error::Refused(_)) => (refused(placed, error.reason()), Vec::new()),
             Err(error) => return Err(refusal(error)),
         };
-        outbox::append_in(tx, &next).await?;
+        outbox::append_in(tx, &next, Some(home)).await?;
         Ok(Applied::then(move || metrics::count(&events)))
     }
 }

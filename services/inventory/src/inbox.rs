@@ -41,7 +41,7 @@ impl Handler for Orders {
         let events = match follow_in(tx, id, self.region, command, is_prepared, &delivery.kind).await {
             Err(Error::Fenced) if self.is_of_the_other_home(tx, id).await => {
                 // This region held the order's home when the order ended, and has given it back since.
-                outbox::append_in(tx, &events::order_ended(id, is_shipped)).await?;
+                outbox::append_in(tx, &events::order_ended(id, is_shipped), None).await?;
                 Vec::new()
             }
             followed => followed.map_err(refusal)?,

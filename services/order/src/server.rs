@@ -31,6 +31,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         database_url: config.database_url,
         bootstrap: config.kafka.clone(),
         source: format!("/market/{}/order", config.region),
+        is_mirrored: true,
     };
     spine::publish(&process, outbox);
 

@@ -177,8 +177,8 @@ async fn lock_in(tx: &mut PgConnection, id: OrderId) -> Result<Stored, Error> {
 /// What became of an order, and its events in their order.
 const WRITE: &str = "
     WITH said AS (
-        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
-        SELECT event_id, topic, $1::uuid::text, type, payload, $10
+        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent, home)
+        SELECT event_id, topic, $1::uuid::text, type, payload, $10, $11
         FROM unnest($6::uuid[], $7::text[], $8::text[], $9::bytea[]) WITH ORDINALITY AS event (event_id, topic, type, payload, number)
         ORDER BY number
     )
@@ -197,6 +197,7 @@ async fn write_in(tx: &mut PgConnection, order: &Order, said: &[Event]) -> Resul
         .bind(said.iter().map(|event| event.kind).collect::<Vec<_>>())
         .bind(said.iter().map(|event| event.payload.as_slice()).collect::<Vec<_>>())
         .bind(telemetry::current_traceparent())
+        .bind(order.home.as_str())
         .execute(tx)
         .await?;
     Ok(())

@@ -34,6 +34,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         database_url: config.database_url.clone(),
         bootstrap: config.kafka.clone(),
         source: format!("/market/{}/payment", config.region),
+        is_mirrored: true,
     };
     spine::publish(&process, outbox);
 

@@ -101,7 +101,11 @@ async fn with_refunds(connection: &mut PgConnection, id: OrderId, payment: Payme
 pub(crate) async fn home(pool: &PgPool, id: OrderId) -> Result<Region, Error> {
     let home: Option<String> =
         sqlx::query_scalar("SELECT home FROM payments WHERE order_id = $1").bind(id.as_uuid()).fetch_optional(pool).await?;
-    home.and_then(|home| home.parse().ok()).ok_or(Error::Corrupt { order_id: id, what: "home" })
+    region(id, &home.unwrap_or_default())
+}
+
+fn region(id: OrderId, home: &str) -> Result<Region, Error> {
+    home.parse().map_err(|_| Error::Corrupt { order_id: id, what: "home" })
 }
 
 /// What follows from `command`, and the payment as it stands; what is to be kept is kept when this returns. A payment that there is not yet gets
@@ -112,8 +116,8 @@ pub(crate) async fn next(pool: &PgPool, id: OrderId, home: Option<Region>, comma
     loop {
         match (domain::next(payment.as_ref(), command)?, &mut payment) {
             (Next::Keep(kept), _) => {
-                payment = if insert_in(&mut tx, id, home, &kept).await? {
-                    say_in(&mut tx, id, &kept, None).await?;
+                payment = if let Some(home) = insert_in(&mut tx, id, home, &kept).await? {
+                    say_in(&mut tx, id, home, &kept, None).await?;
                     Some(kept)
                 } else {
                     // Another call was faster, so its payment is looked at instead.
@@ -177,14 +181,14 @@ async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> 
         Error::Contradiction { order_id, charge: format!("{charge:?}, payment: {payment:?}"), source }
     })?;
     for change in &changes {
-        update_in(tx, order_id, &change.payment).await?;
+        let home = update_in(tx, order_id, &change.payment).await?;
         if let Some(refund) = &change.refund {
             put_refund_in(tx, order_id, refund).await?;
         }
         if let Some(posting) = &change.posting {
             ledger::post_in(tx, order_id, posting).await?;
         }
-        say_in(tx, order_id, &change.payment, change.refund.as_ref()).await?;
+        say_in(tx, order_id, home, &change.payment, change.refund.as_ref()).await?;
     }
     if let Some(last) = changes.last().filter(|last| last.payment.state.was_captured()) {
         forget_refunds_in(tx, order_id, &last.payment).await?;
@@ -193,11 +197,12 @@ async fn learn_in(tx: &mut PgConnection, order_id: OrderId, charge: &Charge) -> 
     Ok((changes, payment))
 }
 
-async fn insert_in(tx: &mut PgConnection, id: OrderId, home: Option<Region>, payment: &Payment) -> Result<bool, Error> {
+/// The home of the payment, when it is new.
+async fn insert_in(tx: &mut PgConnection, id: OrderId, home: Option<Region>, payment: &Payment) -> Result<Option<Region>, Error> {
     let terms = payment.terms.as_ref();
-    let inserted = sqlx::query(
+    let inserted: Option<String> = sqlx::query_scalar(
         "INSERT INTO payments (order_id, state, amount_minor, currency, payment_token, version, home)
-         VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, region.self())) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, region.self())) ON CONFLICT DO NOTHING RETURNING home",
     )
     .bind(id.as_uuid())
     .bind(payment.state.as_str())
@@ -206,21 +211,24 @@ async fn insert_in(tx: &mut PgConnection, id: OrderId, home: Option<Region>, pay
     .bind(terms.map(|terms| terms.token.as_str()))
     .bind(payment.version.cast_signed())
     .bind(home.map(Region::as_str))
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    inserted.map(|home| region(id, &home)).transpose()
 }
 
-async fn update_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<(), Error> {
-    sqlx::query("UPDATE payments SET state = $2, charge_id = $3, decline_code = $4, version = $5, updated_at = now() WHERE order_id = $1")
+/// Writes what has become of the payment: its home.
+async fn update_in(tx: &mut PgConnection, id: OrderId, payment: &Payment) -> Result<Region, Error> {
+    let home: String = sqlx::query_scalar(
+        "UPDATE payments SET state = $2, charge_id = $3, decline_code = $4, version = $5, updated_at = now() WHERE order_id = $1 RETURNING home",
+    )
         .bind(id.as_uuid())
         .bind(payment.state.as_str())
         .bind(&payment.charge_id)
         .bind(&payment.decline_code)
         .bind(payment.version.cast_signed())
-        .execute(tx)
+        .fetch_one(tx)
         .await?;
-    Ok(())
+    region(id, &home)
 }
 
 /// Keeps what is wanted. Nobody hears of it, so the version stays.
@@ -244,7 +252,7 @@ pub(crate) async fn want_of_authorized_in(tx: &mut PgConnection, id: OrderId, wi
 
 /// Keeps a payment that is to be asked for and then captured, unless the order has one.
 pub(crate) async fn open_wanted_in(tx: &mut PgConnection, id: OrderId, terms: &Terms) -> Result<(), Error> {
-    if insert_in(tx, id, None, &Payment::open(terms.clone())).await? {
+    if insert_in(tx, id, None, &Payment::open(terms.clone())).await?.is_some() {
         want_in(tx, id, Wish::Capture).await?;
     }
     Ok(())
@@ -276,9 +284,9 @@ async fn forget_refunds_in(tx: &mut PgConnection, id: OrderId, payment: &Payment
     Ok(())
 }
 
-async fn say_in(tx: &mut PgConnection, id: OrderId, payment: &Payment, refund: Option<&Refund>) -> Result<(), Error> {
+async fn say_in(tx: &mut PgConnection, id: OrderId, home: Region, payment: &Payment, refund: Option<&Refund>) -> Result<(), Error> {
     if let Some(event) = events::of_payment(id, payment, refund) {
-        outbox::append_in(tx, &event).await?;
+        outbox::append_in(tx, &event, Some(home)).await?;
     }
     Ok(())
 }

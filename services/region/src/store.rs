@@ -140,7 +140,19 @@ impl Database {
         });
         let sql = "SELECT region.set_home($1, $2, $3, greatest(0, $4 - (extract(epoch FROM clock_timestamp()) * 1000)::bigint))";
         let query = sqlx::query(sql).bind(home.as_str()).bind(holder.as_str()).bind(epoch.cast_signed()).bind(deadline);
-        query.execute(&self.pool).await.map(drop)
+        query.execute(&self.pool).await?;
+        self.let_end(home).await
+    }
+
+    /// Returns when nothing is under way that relies on a home that may no longer be written here.
+    async fn let_end(&self, home: Region) -> sqlx::Result<()> {
+        let sql = "SELECT coalesce(array_agg(t), '{}') FROM region.relying($1) AS t WHERE NOT region.holds($1)";
+        let relying: Vec<String> = sqlx::query_scalar(sql).bind(home.as_str()).fetch_one(&self.pool).await?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM region.relying($1) AS t WHERE t = ANY ($2))";
+        while !relying.is_empty() && sqlx::query_scalar(sql).bind(home.as_str()).bind(&relying).fetch_one(&self.pool).await? {
+            sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Ends commits that wait for the peer: what they wrote is not ours any more, so nobody may be told that it is in both regions. Their callers

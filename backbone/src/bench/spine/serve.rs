@@ -26,6 +26,7 @@ pub async fn serve() -> Result<Exit> {
                 database_url: database_url.clone(),
                 bootstrap: bootstrap.clone(),
                 source: "/market/eu/bench".to_owned(),
+                is_mirrored: false,
             };
             let relay = tokio::spawn(outbox.run(shutdown.clone()));
             running = Some((shutdown, relay));

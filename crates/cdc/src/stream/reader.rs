@@ -156,7 +156,9 @@ async fn ready(client: &mut ReplicationClient) -> Option<Received> {
 
 fn decode(message: ReplicationEvent, relations: &mut HashMap<u32, Arc<Relation>>) -> Result<Option<Event>, Error> {
     Ok(match message {
-        ReplicationEvent::Begin { commit_time_micros, .. } => Some(Event::Begin(moment(commit_time_micros))),
+        ReplicationEvent::Begin { final_lsn, commit_time_micros, .. } => {
+            Some(Event::Begin { lsn: final_lsn, at: moment(commit_time_micros) })
+        }
         ReplicationEvent::Commit { end_lsn, commit_time_micros, .. } => {
             Some(Event::Commit { lsn: end_lsn, at: moment(commit_time_micros) })
         }
@@ -210,7 +212,8 @@ mod tests {
         let mut held = Idle::default();
         held.hold_back(vec![idle(1)]);
         held.hold_back(vec![idle(2)]);
-        assert_eq!(held.hold_back(vec![Event::Begin(OffsetDateTime::UNIX_EPOCH), idle(3)]).len(), 2);
+        let begin = Event::Begin { lsn: Lsn::from_u64(3), at: OffsetDateTime::UNIX_EPOCH };
+        assert_eq!(held.hold_back(vec![begin, idle(3)]).len(), 2);
         held.told = None;
         assert!(held.hold_back(Vec::new()).is_empty());
     }

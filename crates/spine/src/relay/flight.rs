@@ -173,15 +173,17 @@ impl<'a> Flight<'a> {
         Ok(())
     }
 
-    /// How long the oldest event has waited.
-    pub(super) fn tell_lag(&self) {
+    /// How long the oldest event has waited; `at_gate` are those that were committed then and may not go yet.
+    pub(super) fn tell_lag(&self, at_gate: Option<OffsetDateTime>) {
         let oldest = self.items.iter().find_map(|item| match item {
             Item::Event { committed_at, .. } => Some(*committed_at),
             Item::Mark { .. } => None,
         });
-        let lag = oldest.map_or(0.0, |oldest| (OffsetDateTime::now_utc() - oldest).as_seconds_f64().max(0.0));
+        let lag = oldest.or(at_gate).map_or(0.0, |oldest| (OffsetDateTime::now_utc() - oldest).as_seconds_f64().max(0.0));
         metrics::gauge!("market_outbox_lag_seconds").set(lag);
-        if lag > 10.0 {
+        if lag > 10.0 && oldest.is_none() {
+            tracing::warn!(seconds = lag, "the other region has not got what events tell of; they wait in the database");
+        } else if lag > 10.0 {
             tracing::warn!(seconds = lag, events = self.items.len(), "kafka does not take events; they wait in the database");
         }
     }

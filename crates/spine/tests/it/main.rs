@@ -2,11 +2,13 @@
 
 mod consumer;
 mod letters;
+mod regions;
 mod relay;
 
 use std::time::Duration;
 
 use config::Secret;
+use ids::Region;
 use spine::Outbox;
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use store::outbox::Event;
@@ -25,7 +27,11 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (kafka, url) = tokio::join!(testkit::kafka(), async { testkit::postgres().await.database("order").await });
+        Self::of(Region::Eu).await
+    }
+
+    async fn of(region: Region) -> Self {
+        let (kafka, url) = tokio::join!(testkit::kafka(), async { testkit::postgres().await.database_in(region, "order").await });
         let none = Migrator { migrations: Vec::new().into(), ..Migrator::DEFAULT };
         store::migrate(&url, &none).await.expect("the shared tables can be made");
         let pool = store::connect(&url, 16).expect("the URL is fine");
@@ -38,7 +44,25 @@ impl World {
     }
 
     fn relay_to(&self, bootstrap: String) -> Running {
-        let outbox = Outbox { pool: self.pool.clone(), database_url: self.url.clone(), bootstrap, source: "/market/eu/test".to_owned() };
+        Self::run(Outbox { bootstrap, ..self.outbox() })
+    }
+
+    /// A relay that tells only of what will stay.
+    fn mirrored_relay(&self) -> Running {
+        Self::run(Outbox { is_mirrored: true, ..self.outbox() })
+    }
+
+    fn outbox(&self) -> Outbox {
+        Outbox {
+            pool: self.pool.clone(),
+            database_url: self.url.clone(),
+            bootstrap: self.kafka.address(),
+            source: "/market/eu/test".to_owned(),
+            is_mirrored: false,
+        }
+    }
+
+    fn run(outbox: Outbox) -> Running {
         Running(tokio::spawn(async { outbox.run(CancellationToken::new()).await.expect("the settings are fine") }))
     }
 
@@ -56,7 +80,7 @@ impl World {
 
     async fn append_in(&self, tx: &mut PgConnection, key: &str, number: u32) -> Uuid {
         let event = self.event(key, number);
-        store::outbox::append_in(tx, &event).await.expect("an event can be appended");
+        store::outbox::append_in(tx, &event, Some(Region::Eu)).await.expect("an event can be appended");
         event.id
     }
 

@@ -85,7 +85,7 @@ pub(crate) async fn put(pool: &PgPool, home: Region, item: &Item, initial_stock:
         };
         (Put::Changed, version)
     };
-    outbox::append_in(&mut tx, &events::of_item(item, version.cast_unsigned())).await?;
+    outbox::append_in(&mut tx, &events::of_item(item, version.cast_unsigned()), None).await?;
     tx.commit().await?;
     Ok(put)
 }

@@ -264,7 +264,7 @@ async fn write_in(tx: &mut PgConnection, id: OrderId, home: Region, event: &Even
         .bind(home.as_str())
         .execute(&mut *tx)
         .await?;
-    Ok(outbox::append_in(tx, &events::of_reservation(id, event, version)).await?)
+    Ok(outbox::append_in(tx, &events::of_reservation(id, event, version), Some(home)).await?)
 }
 
 fn columns(lines: &Lines) -> (Vec<String>, Vec<i64>) {

@@ -122,7 +122,7 @@ pub(crate) async fn ask(pool: &PgPool, wanted: &Transfer, is_urgent: bool, last:
     .execute(&mut *tx)
     .await?;
     if asked.rows_affected() == 1 {
-        outbox::append_in(&mut tx, &events::rights_wanted(wanted, is_urgent)).await?;
+        outbox::append_in(&mut tx, &events::rights_wanted(wanted, is_urgent), None).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -149,7 +149,7 @@ pub(crate) async fn give_in(tx: &mut PgConnection, given: &Transfer, held: &[Reg
     if move_in(tx, &[given.half(given.from)]).await?.is_empty() {
         return Ok(false);
     }
-    outbox::append_in(tx, &events::rights_moved(given)).await?;
+    outbox::append_in(tx, &events::rights_moved(given), None).await?;
     Ok(true)
 }
 

@@ -194,8 +194,8 @@ const WRITE: &str = "
         UPDATE stock SET on_hand = on_hand - taken.quantity, reserved = reserved + taken.quantity
         FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM line GROUP BY sku) AS taken WHERE stock.home = $14 AND stock.sku = taken.sku
     )
-    INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
-    SELECT event_id, $8, key, type, payload, traceparent
+    INSERT INTO outbox (event_id, topic, key, type, payload, traceparent, home)
+    SELECT event_id, $8, key, type, payload, traceparent, $14
     FROM unnest($9::uuid[], $10::text[], $11::text[], $12::bytea[], $13::text[]) AS event (event_id, key, type, payload, traceparent)";
 
 async fn write_in(tx: &mut PgConnection, home: Region, batch: &[&Asked], decided: &BTreeMap<OrderId, Decided>) -> Result<(), Error> {

@@ -55,8 +55,8 @@ const ACCEPT: &str = "
             AS line (order_id, line_no, sku, quantity, title, unit_minor)
         JOIN accepted USING (order_id)
     ), said AS (
-        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
-        SELECT event_id, $19, order_id::text, $20, payload, traceparent FROM accepted
+        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent, home)
+        SELECT event_id, $19, order_id::text, $20, payload, traceparent, $21 FROM accepted
     )
     INSERT INTO orders (order_id, session_id, state, home_region, payment_token, address, total_minor, currency, version)
     SELECT order_id, session_id, 'placed', $21, payment_token, address, total_minor, currency, 1 FROM accepted

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ids::Region;
 use proto::region::v1::DurabilityMode;
+use sqlx::Connection as _;
 
 use crate::world::{SOON, World};
 
@@ -57,4 +58,27 @@ async fn a_holder_that_worked_alone_is_replaced_by_force_only() {
     world.start(Region::Eu).await;
     world.never_both(Region::Eu, Duration::from_secs(4)).await;
     assert!(world.open_for(Region::Eu, Region::Eu).await < 0.0, "it came back fenced");
+}
+
+#[tokio::test]
+async fn who_relies_on_a_home_that_went_is_waited_for_and_holds_up_nobody() {
+    const RELY: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended('home eu', 0))";
+    let mut world = World::new().await;
+    world.start(Region::Eu).await;
+    world.start(Region::Us).await;
+    world.writes(Region::Eu, Region::Eu).await;
+    world.writes(Region::Us, Region::Us).await;
+    world.kill(Region::Eu);
+    let mut relying = world.superuser(Region::Eu).await;
+    let mut under_way = relying.begin().await.expect("a transaction");
+    sqlx::query(RELY).execute(&mut *under_way).await.expect("nobody has it alone");
+    testkit::eventually("us has taken eu's home", SOON, async || world.failover(Region::Us, Region::Eu, true).await).await;
+    world.start(Region::Eu).await;
+    let mut another = world.superuser(Region::Eu).await;
+    sqlx::raw_sql("SET lock_timeout = '100ms'").execute(&mut another).await.expect("a setting");
+    for _ in 0..30 {
+        sqlx::query(RELY).execute(&mut another).await.expect("it does not queue");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(world.open_for(Region::Eu, Region::Eu).await < 0.0, "closed at once");
 }

@@ -8,6 +8,7 @@ use std::{
 use config::Secret;
 use ids::Region;
 use proto::region::v1::{FailoverRequest, GetStatusRequest, GetStatusResponse, Home, region_service_client::RegionServiceClient};
+use sqlx::PgConnection;
 use testkit::{Running, eventually, free_port, fresh_folder, postgres};
 use tonic::transport::Channel;
 
@@ -62,6 +63,10 @@ impl World {
         self.services[region as usize] = None;
     }
 
+    pub(crate) async fn superuser(&self, region: Region) -> PgConnection {
+        postgres().await.superuser(&self.databases[region as usize]).await
+    }
+
     pub(crate) async fn client(&self, region: Region) -> RegionServiceClient<Channel> {
         let service = self.services[region as usize].as_ref().expect("it runs");
         RegionServiceClient::connect(service.address()).await.expect("it answers")
@@ -89,7 +94,7 @@ impl World {
 
     /// Until when a region's database takes writes of a home, from now, in seconds; negative when it does not.
     pub(crate) async fn open_for(&self, region: Region, home: Region) -> f64 {
-        let mut connection = postgres().await.superuser(&self.databases[region as usize]).await;
+        let mut connection = self.superuser(region).await;
         let sql = "SELECT CASE WHEN holder = region.self() THEN extract(epoch FROM valid_until - clock_timestamp())::float8 ELSE -1 END
             FROM region.homes WHERE home = $1";
         sqlx::query_scalar(sql).bind(home.as_str()).fetch_one(&mut connection).await.expect("a row")

@@ -24,7 +24,7 @@ mod temporal;
 pub use eventually::eventually;
 pub use kafka::{Kafka, kafka};
 pub use keeper::fresh_folder;
-pub use ports::{free_port, nowhere};
+pub use ports::{free_port, is_free, nowhere};
 pub use postgres::{Postgres, postgres};
 pub use running::Running;
 pub use temporal::Temporal;

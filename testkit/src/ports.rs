@@ -1,9 +1,12 @@
 //! Ports for what a test starts.
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    io,
+    net::Ipv4Addr,
     sync::atomic::{AtomicU16, Ordering},
 };
+
+use tokio::net::TcpSocket;
 
 /// Below the range that the kernel hands out by itself (32768) and apart from the ports of a running market (20110 and above).
 const FIRST: u16 = 10_000;
@@ -23,8 +26,20 @@ pub fn free_port() -> u16 {
             let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
             FIRST + u16::try_from(start.wrapping_add(step) % u32::from(COUNT)).expect("COUNT fits")
         })
-        .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        .find(|&port| is_free(port))
         .expect("a port is free")
+}
+
+/// Whether nobody listens there. Asked without listening: a process that another thread is starting holds, until it has become its program,
+/// all that is open here, and a listener of ours that went on in it would keep from the port whoever it is for.
+#[must_use]
+pub fn is_free(port: u16) -> bool {
+    let bind = || -> io::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, port).into())
+    };
+    bind().is_ok()
 }
 
 /// An address where nobody answers: for a part that the test at hand does without.
@@ -36,6 +51,15 @@ pub fn nowhere() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_where_somebody_listens_is_not_free_and_asking_takes_nothing() {
+        let port = free_port();
+        assert!(is_free(port) && is_free(port));
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(!is_free(port));
+        drop(listener);
+    }
 
     #[test]
     fn no_port_is_given_twice() {

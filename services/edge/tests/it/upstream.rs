@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::{Ipv4Addr, TcpListener as StdListener},
+    net::Ipv4Addr,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -69,8 +69,7 @@ fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A port that is free, as is the one of its admin side.
 fn ports() -> u16 {
-    let is_free = |port: u16| StdListener::bind((Ipv4Addr::LOCALHOST, port + 500)).is_ok();
-    (0..1000).map(|_| testkit::free_port()).find(|&port| is_free(port)).expect("two ports are free")
+    (0..1000).map(|_| testkit::free_port()).find(|&port| testkit::is_free(port + 500)).expect("two ports are free")
 }
 
 impl Upstream {
@@ -83,7 +82,9 @@ impl Upstream {
     /// Listens again after [`Upstream::stop`].
     pub(crate) async fn restart(&mut self) {
         for (port, is_admin) in [(self.port, false), (self.port + 500, true)] {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port is free");
+            // A process that another test is just starting may hold a copy of the listener that stopped, until it has become its program.
+            let bind = async || TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| error.to_string());
+            let listener = testkit::eventually("the port is given back", Duration::from_secs(5), bind).await;
             self.servers.push(tokio::spawn(serve(listener, self.name, self.shared.clone(), is_admin)));
         }
     }

@@ -7,6 +7,7 @@
 
 mod bed;
 mod checkout;
+mod coordinator;
 mod failover;
 mod measure;
 mod orders;
@@ -46,6 +47,8 @@ pub enum Suite {
     Failover,
     /// From commit to consumer, and a backlog's events each second, against Debezium's engine.
     Spine,
+    /// Puts each second, latency and memory of three coordinators, against three of etcd.
+    Coordinator,
 }
 
 impl Suite {
@@ -57,12 +60,12 @@ impl Suite {
 
     /// No services are needed, only the engines.
     const fn needs_engines_only(self) -> bool {
-        matches!(self, Self::Spine)
+        matches!(self, Self::Spine | Self::Coordinator)
     }
 
-    /// It starts its markets itself, a new one for each round.
+    /// It starts its markets itself, a new one for each round, or needs none.
     const fn starts_its_own(self) -> bool {
-        matches!(self, Self::Checkout | Self::Sagas | Self::Failover)
+        matches!(self, Self::Checkout | Self::Sagas | Self::Failover | Self::Coordinator)
     }
 
     async fn run(self, bed: &Bed, options: &Options) -> Result<Report> {
@@ -77,6 +80,7 @@ impl Suite {
             Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
             Self::Failover => Box::pin(failover::run(&bed.far_apart(), rounds)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
+            Self::Coordinator => Box::pin(coordinator::run(bed, rounds)).await,
         }
     }
 }

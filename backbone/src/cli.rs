@@ -16,7 +16,7 @@ use crate::{
     output::{line, problem},
     payments,
     plan::{MAX_SHIFT, Plan, Ports},
-    psp, region, spine, status, stock, up,
+    psp, region, schema, spine, status, stock, up,
     verify::{self, Since},
 };
 
@@ -187,6 +187,18 @@ enum Command {
     Region {
         #[command(subcommand)]
         action: region::Action,
+        /// Print JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(flatten)]
+        place: At,
+    },
+    /// Change a service's tables in both regions while traffic runs: expand before its programs are replaced, contract afterwards.
+    #[command(after_help = "Examples:\n  backbone schema list\n  backbone schema apply order services/order/migrations --dry-run\n  \
+                            backbone schema apply order services/order/migrations")]
+    Schema {
+        #[command(subcommand)]
+        action: schema::Action,
         /// Print JSON.
         #[arg(long, global = true)]
         json: bool,
@@ -375,6 +387,7 @@ async fn run(command: Command) -> Result<Exit> {
         Command::Payments { action, json, place } => payments::run(&Home::at(&place.home)?, &action, json).await,
         Command::Stock { action, json, place } => stock::run(&Home::at(&place.home)?, action, json).await,
         Command::Region { action, json, place } => region::run(&Home::at(&place.home)?, action, json).await,
+        Command::Schema { action, json, place } => schema::run(&Home::at(&place.home)?, action, json).await,
         Command::Spine { action, json, place } => spine::run(&Home::at(&place.home)?, action, json).await,
         Command::Doctor { json, start } => {
             let home = Home::at(&start.place.home)?;

@@ -31,6 +31,7 @@ pub mod probe;
 pub mod process;
 pub mod psp;
 pub mod region;
+pub mod schema;
 pub mod seed;
 pub mod sources;
 pub mod spine;

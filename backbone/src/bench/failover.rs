@@ -142,7 +142,7 @@ async fn one(bed: &Bed, fault: Fault, found: &mut Found) -> Result<()> {
     stop.cancel();
     traffic.await.context("the traffic panicked")?;
     let samples = load.samples();
-    let seen = look(&samples, struck, mended)?;
+    let seen = look(&samples, struck, mended).with_context(|| format!("first failures: {:#?}", load.failures()))?;
     problem(format_args!(
         "{}: failures above 0.1 % for {:.1} s, first order of an eu shopper after {:.1} s, open orders of eu final after {}, failed {:.2} % \
          during it and {} after mending, {} requests; {:?}",
@@ -204,7 +204,8 @@ fn look(samples: &[Sample], struck: Instant, mended: Instant) -> Result<Seen> {
         });
         if all == 0 { 0.0 } else { f64::from(bad) / f64::from(all) }
     };
-    ensure!(share(struck - WARM, struck) <= UNNOTICED, "requests failed before anything had happened");
+    let before = share(struck - WARM, struck);
+    ensure!(before <= UNNOTICED, "{:.2} % of the requests failed before anything had happened", before * 100.0);
     let windows = (0..).map(|number| struck + WINDOW * number).take_while(|from| *from < mended);
     let last_bad = windows.filter(|from| share(*from, *from + WINDOW) > UNNOTICED).last();
     let noticed = last_bad.map_or(0.0, |from| (from + WINDOW - struck).as_secs_f64());

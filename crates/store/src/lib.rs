@@ -62,7 +62,8 @@ pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
     Ok(pool.max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))
 }
 
-/// Brings the shared tables and the service's own up to date in the schema that `url`'s role owns.
+/// Brings the shared tables and the service's own up to date in the schema that `url`'s role owns. What a newer version has added already stays:
+/// a schema is expanded before the programs that use it come, and may outlive them.
 ///
 /// # Errors
 /// [`Error`]; nothing of a failed migration stays.
@@ -71,8 +72,10 @@ pub async fn migrate(url: &Secret, own: &Migrator) -> Result<(), Error> {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     let mut shared = Migrator { migrations: SHARED.migrations.clone(), ..Migrator::DEFAULT };
     shared.dangerous_set_table_name("_shared_migrations");
-    shared.run(&pool).await?;
-    own.run(&pool).await?;
+    let mut own = Migrator { migrations: own.migrations.clone(), ..Migrator::DEFAULT };
+    for migrations in [shared.set_ignore_missing(true), own.set_ignore_missing(true)] {
+        migrations.run(&pool).await?;
+    }
     pool.close().await;
     Ok(())
 }

@@ -13,6 +13,7 @@ mod orders;
 mod promises;
 mod refusals;
 mod region;
+mod schema;
 mod shop;
 mod shoppers;
 mod spine;
@@ -44,7 +45,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 49] = tests![
+const TESTS: [Test; 50] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -69,6 +70,7 @@ const TESTS: [Test; 49] = tests![
     region::each_region_holds_its_own_home,
     region::a_home_is_moved_and_given_back_by_hand,
     region::a_drained_region_holds_nothing,
+    schema::a_table_is_changed_in_both_regions_while_orders_come,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,
     tools::kcat_reads_the_order_events_with_their_headers,

@@ -14,8 +14,6 @@ use crate::{
 
 /// A lost region is taken over within this: its lease must end first, and the coordinator may have lost its leader with it.
 const TAKEN_WITHIN: Duration = Duration::from_secs(20);
-/// Regions have settled after a move within this.
-const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// A region that is back has its home again within this: it catches up, and five seconds more.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
@@ -25,18 +23,6 @@ impl Market {
         let said = self.backbone(&[&["region", "--json"], arguments].concat()).await?;
         ensure!(said.code == 0, "{said:?}");
         serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text))
-    }
-
-    /// Moves a home. Regions that have not settled since the last move refuse, and say that nothing is lost; then an operator asks again.
-    async fn moved(&self, arguments: &[&str]) -> Value {
-        eventually("the home is moved", SETTLED_WITHIN, async || {
-            let said = self.backbone(&[&["region", "--json"], arguments].concat()).await?;
-            match said.code {
-                0 => serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text)),
-                _ => bail!("{said:?}"),
-            }
-        })
-        .await
     }
 
     /// The region that may write a home now, and its epoch: as that region says.
@@ -86,10 +72,10 @@ pub(crate) async fn a_home_is_moved_and_given_back_by_hand(market: &Market) -> R
     market.mirrored().await;
     let (_, before, _) = market.holder("eu").await?;
     let begun = Instant::now();
-    let moved = market.moved(&["failover", "eu"]).await;
+    let moved = market.region(&["failover", "eu"]).await?;
     print(&format!("eu's home went to us within {} ms", begun.elapsed().as_millis()));
     ensure!(moved["holder"] == "us" && moved["epoch"].as_u64() > Some(before) && moved["pinned"] == true, "{moved}");
-    let back = market.moved(&["failback", "eu"]).await;
+    let back = market.region(&["failback", "eu"]).await?;
     ensure!(back["holder"] == "eu" && back["pinned"] == false, "{back}");
     market.mirrored().await;
     Ok(())

@@ -4,8 +4,10 @@
 //! unknown, because the leader went away while it had it, is answered with an error that says so, and is never repeated here.
 
 mod leases;
+mod majority;
 mod members;
 mod reads;
+mod relay;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,9 +18,13 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
 };
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
+use self::relay::Relays;
 use crate::{
     Refusal,
     raft::{Change, Log, Machine, Peers, Raft, Site, Snapshots, State},
@@ -86,7 +92,9 @@ struct Inner {
     options: Options,
     raft: Raft,
     state: Arc<State>,
-    peers: Peers,
+    relays: Relays,
+    /// Whether this site leads and hears no majority.
+    alone: watch::Sender<bool>,
     reads: mpsc::UnboundedSender<oneshot::Sender<Result<(), Refusal>>>,
     request_timeout: Duration,
 }
@@ -119,6 +127,8 @@ fn raft_config(options: &Options) -> Result<openraft::Config, openraft::ConfigEr
         max_in_snapshot_log_to_keep: options.snapshot_after / 5,
         replication_lag_threshold: options.snapshot_after * 2,
         enable_pre_vote: Some(true),
+        // A leader that is heard and does not hear must fall silent, or nobody else could be elected.
+        quorum_loss_probe_interval: Some(timeout * 3),
         ..openraft::Config::default()
     }
     .validate()
@@ -140,13 +150,16 @@ impl Node {
         let id = site_id(&options.peer_url);
         let peers = Peers::new(options.source, options.routes.clone(), options.election_timeout * 2);
         let raft = Raft::new(id, config, peers.clone(), log, machine).await.map_err(|error| Error::Raft(error.to_string()))?;
+        let relays = Relays::new(peers, options.election_timeout * 2);
+        let alone = watch::Sender::new(false);
         let (reads, asked) = mpsc::unbounded_channel();
         let request_timeout = Duration::from_secs(5) + options.election_timeout * 2;
         let cluster_id = number(&options.cluster);
-        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, peers, reads, request_timeout }));
+        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, relays, alone, reads, request_timeout }));
         node.found().await?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().serve_reads(asked)));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().end_leases()));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().watch_majority()));
         tokio::spawn(shutdown.run_until_cancelled_owned(node.clone().publish()));
         Ok(node)
     }
@@ -233,8 +246,8 @@ impl Node {
         if takes_space(&change) && self.is_full() {
             return Err(Refusal::NoSpace);
         }
-        let command = Command { change: Some(change) };
-        match self.at_leader(Request::Command(command)).await? {
+        let command = Command { change: Some(change) }.encode_to_vec();
+        match self.at_leader(Request::Command(command.into())).await? {
             Response::Reply(reply) => Ok(reply),
             _ => Err(Refusal::Unhealthy),
         }
@@ -247,19 +260,19 @@ impl Node {
     }
 
     /// Answers another site that takes this one for the leader.
-    pub(crate) async fn answer(&self, request: ForwardRequest) -> ForwardResponse {
+    pub(crate) async fn answer(self, request: ForwardRequest) -> ForwardResponse {
         let response = match request.request {
             Some(request) if self.leader() == Some(self.id()) => self.answer_here(request).await,
             Some(_) => Err(Refusal::NotLeader),
             None => Err(Refusal::Unhealthy),
         };
-        ForwardResponse { response: Some(response.unwrap_or_else(|refusal| Response::Refusal(refusal.number()))) }
+        ForwardResponse { number: request.number, response: Some(response.unwrap_or_else(|refusal| Response::Refusal(refusal.number()))) }
     }
 
     /// Answers as the leader. `NotLeader` says that nothing has been done.
     async fn answer_here(&self, request: Request) -> Result<Response, Refusal> {
         match request {
-            Request::Command(command) => self.write(&command).await.map(Response::Reply),
+            Request::Command(command) => self.write(command).await.map(Response::Reply),
             Request::ReadIndex(_) => self.read_index().await.map(Response::ReadIndex),
             Request::KeepAlive(id) => self.renew(id).await.map(Response::TimeToLive),
             Request::TimeToLive(request) => self.time_left(request.id).await.map(Response::TimeToLive),
@@ -270,9 +283,9 @@ impl Node {
         }
     }
 
-    async fn write(&self, command: &Command) -> Result<Reply, Refusal> {
-        let change = Change(command.encode_to_vec().into());
-        match self.raft().client_write(change).await {
+    /// Takes an encoded [`Command`].
+    async fn write(&self, command: Bytes) -> Result<Reply, Refusal> {
+        match self.unless_alone(self.raft().client_write(Change(command))).await? {
             Ok(written) => written.data.0,
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(Refusal::NotLeader),
             Err(RaftError::APIError(_)) => Err(Refusal::LeaderChanged),
@@ -287,6 +300,7 @@ impl Node {
     }
 
     async fn find_leader(&self, request: Request) -> Result<Response, Refusal> {
+        let begun = Instant::now();
         let mut metrics = self.raft().server_metrics();
         loop {
             let leader = {
@@ -296,11 +310,15 @@ impl Node {
             let answer = match leader {
                 None => None,
                 Some((id, _)) if id == self.id() => Some(self.answer_here(request.clone()).await),
-                Some((id, url)) => self.forward(id, &url, request.clone()).await,
+                Some((id, url)) => self.0.relays.pass_on(self.raft(), id, &url, request.clone()).await,
             };
             match answer {
                 // Nothing has been done, so somebody else can be asked: at the latest when there is a new leader.
                 None | Some(Err(Refusal::NotLeader)) => {
+                    // A leader without a majority is cut off, and its clients do better elsewhere.
+                    if self.is_alone() && begun.elapsed() > self.0.options.election_timeout {
+                        return Err(Refusal::NoLeader);
+                    }
                     let changed = tokio::time::timeout(Duration::from_millis(20), metrics.changed()).await;
                     if matches!(changed, Ok(Err(_))) {
                         return Err(Refusal::Stopped);
@@ -311,44 +329,14 @@ impl Node {
         }
     }
 
-    /// Passes a call on. None when it certainly has not reached anybody.
-    async fn forward(&self, id: u64, url: &str, request: Request) -> Option<Result<Response, Refusal>> {
-        let mut client = self.0.peers.forward(url).ok()?;
-        let mut metrics = self.raft().server_metrics();
-        let deposed = async {
-            // A leader that hangs is replaced; whoever asked it must not wait until it wakes up.
-            while metrics.borrow_and_update().current_leader.is_none_or(|leader| leader == id) {
-                if metrics.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let answer = tokio::select! {
-            answer = client.forward(ForwardRequest { request: Some(request) }) => answer,
-            () = deposed => return Some(Err(Refusal::LeaderChanged)),
-        };
-        match answer {
-            Ok(answer) => Some(match answer.into_inner().response {
-                Some(Response::Refusal(number)) => Err(Refusal::numbered(number)),
-                Some(response) => Ok(response),
-                None => Err(Refusal::Unhealthy),
-            }),
-            Err(status) if was_not_sent(&status) => None,
-            Err(_) => Some(Err(Refusal::LeaderChanged)),
-        }
-    }
-
     /// Returns when Raft has stopped by itself, e.g. as the disk failed, and says why.
     pub(crate) async fn failed(&self) -> String {
-        let mut metrics = self.raft().metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return fatal.to_string();
-            }
-            if metrics.changed().await.is_err() {
-                return "raft is gone".to_owned();
-            }
-        }
+        // All metrics change with every entry; these change seldom, and end with Raft.
+        let mut seldom = self.raft().server_metrics();
+        while seldom.changed().await.is_ok() {}
+        let metrics = self.raft().metrics();
+        let state = metrics.borrow_watched().running_state.clone();
+        state.err().map_or_else(|| "raft is gone".to_owned(), |fatal| fatal.to_string())
     }
 
     /// All of its state as it is now, packed as its own snapshots are, and the revision.
@@ -393,16 +381,4 @@ fn takes_space(change: &command::Change) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether a call failed because no connection could be made.
-fn was_not_sent(status: &tonic::Status) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

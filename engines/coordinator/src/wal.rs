@@ -12,6 +12,7 @@
 mod disk;
 mod record;
 mod recover;
+mod vigil;
 mod writer;
 
 use std::io;

@@ -48,11 +48,14 @@ struct OrderRow {
     units_minor: Vec<i64>,
 }
 
-/// An order with its lines, in one row. `FOR UPDATE OF o` may follow.
+/// An order with its lines, in one row. `FOR UPDATE OF o` may follow. Columns are named: a prepared statement must not change its result when a
+/// column is added while it is in use.
 macro_rules! select {
     ($lock:literal) => {
         concat!(
-            "SELECT o.*, l.* FROM orders o, LATERAL (
+            "SELECT o.order_id, o.session_id, o.state, o.course, o.home_region, o.payment_token, o.address, o.total_minor, o.currency,
+                 o.cancel_reason, o.version, o.placed_at, l.skus, l.quantities, l.titles, l.units_minor
+             FROM orders o, LATERAL (
                  SELECT coalesce(array_agg(sku ORDER BY line_no), '{}') AS skus, coalesce(array_agg(quantity ORDER BY line_no), '{}') AS quantities,
                      coalesce(array_agg(title ORDER BY line_no), '{}') AS titles, coalesce(array_agg(unit_minor ORDER BY line_no), '{}') AS units_minor
                  FROM order_lines WHERE order_id = o.order_id

@@ -96,7 +96,7 @@ impl Node {
     }
 
     async fn change(&self, change: ChangeMembers<u64, Site>, retain: bool) -> Result<(), Refusal> {
-        match self.raft().change_membership(change, retain).await {
+        match self.unless_alone(self.raft().change_membership(change, retain)).await? {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(Refusal::NotLeader),
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::LearnerNotFound(_)))) => {

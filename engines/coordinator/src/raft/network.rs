@@ -81,7 +81,7 @@ impl Peers {
     ///
     /// # Errors
     /// When the address makes no sense.
-    pub(crate) fn forward(&self, url: &str) -> Result<PeerServiceClient<Channel>, Status> {
+    pub(crate) fn relay(&self, url: &str) -> Result<PeerServiceClient<Channel>, Status> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(url) {
             return Ok(client(channel.clone()));
@@ -92,6 +92,8 @@ impl Peers {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(1))
             .keep_alive_timeout(SILENCE)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20)
             .local_address(self.source)
             .connect_lazy();
         channels.insert(url.to_owned(), channel.clone());

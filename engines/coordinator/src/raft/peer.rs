@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use bytes::BytesMut;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming};
@@ -14,8 +14,11 @@ use super::{
 };
 use crate::{
     Node,
-    wire::coordinator::v1::{ForwardRequest, ForwardResponse, Frame, peer_service_server::PeerService},
+    wire::coordinator::v1::{Answers, Calls, Frame, peer_service_server::PeerService},
 };
+
+/// Answers in one message.
+const TOGETHER: usize = 512;
 
 /// A question that is answered by one message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +98,17 @@ impl PeerService for Peer {
         Ok(Response::new(frame(&answer)))
     }
 
-    async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<ForwardResponse>, Status> {
-        Ok(Response::new(self.node.answer(request.into_inner()).await))
+    type RelayStream = Pin<Box<dyn Stream<Item = Result<Answers, Status>> + Send>>;
+
+    async fn relay(&self, request: Request<Streaming<Calls>>) -> Result<Response<Self::RelayStream>, Status> {
+        let node = self.node.clone();
+        // A stream that breaks ends like one that was ended: nobody is there to be answered.
+        let calls = request.into_inner().scan((), |(), calls| std::future::ready(calls.ok()));
+        let answers = calls.flat_map_unordered(None, move |calls| {
+            let node = node.clone();
+            calls.calls.into_iter().map(move |call| node.clone().answer(call)).collect::<FuturesUnordered<_>>()
+        });
+        let answers = answers.ready_chunks(TOGETHER).map(|answers| Ok(Answers { answers }));
+        Ok(Response::new(Box::pin(answers)))
     }
 }

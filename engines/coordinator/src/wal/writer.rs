@@ -12,7 +12,11 @@ use super::{
     Disk, DiskFile, Error, Item,
     record::{HEADER, encode, padded, size},
     recover::{Recovered, Segment, name, recover},
+    vigil::Vigil,
 };
+
+/// With more items than this in a batch the machine is busy anyway, and nobody has to keep it awake.
+const FEW: usize = 8;
 
 /// Hears whether what was asked is durable.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -60,7 +64,8 @@ impl Wal {
     /// When the log is damaged or the disk refuses.
     pub fn open<D: Disk>(mut disk: D, options: Options) -> Result<(Self, Recovered), Error> {
         let recovered = recover(&mut disk)?;
-        let mut writer = Writer::<D>::new(disk, options, &recovered);
+        let vigil = Vigil::start().map_err(Error::disk("start a thread"))?;
+        let mut writer = Writer::<D>::new(disk, options, &recovered, vigil);
         writer.begin_segment(0)?;
         let (ops, waiting) = channel();
         let thread = std::thread::Builder::new().name("wal".to_owned()).spawn(move || writer.run(&waiting));
@@ -101,10 +106,11 @@ struct Writer<D: Disk> {
     committed: Option<Bytes>,
     purged: Option<(u64, Bytes)>,
     buffer: BytesMut,
+    vigil: Vigil,
 }
 
 impl<D: Disk> Writer<D> {
-    fn new(disk: D, options: Options, recovered: &Recovered) -> Self {
+    fn new(disk: D, options: Options, recovered: &Recovered, vigil: Vigil) -> Self {
         Self {
             disk,
             options,
@@ -117,6 +123,7 @@ impl<D: Disk> Writer<D> {
             committed: recovered.committed.clone(),
             purged: recovered.purged.clone().map(|bytes| (recovered.first.saturating_sub(1), bytes)),
             buffer: BytesMut::new(),
+            vigil,
         }
     }
 
@@ -188,7 +195,8 @@ impl<D: Disk> Writer<D> {
         let sequence = self.sequence + 1;
         encode(items.iter(), sequence, segment.first, self.offset as u64, &mut self.buffer);
         file.write_at(self.offset as u64, &self.buffer).map_err(Error::disk("write a batch"))?;
-        file.sync().map_err(Error::disk("sync a batch"))?;
+        let synced = if items.len() <= FEW { self.vigil.during(|| file.sync()) } else { file.sync() };
+        synced.map_err(Error::disk("sync a batch"))?;
         self.sequence = sequence;
         self.offset += self.buffer.len();
         Ok(())

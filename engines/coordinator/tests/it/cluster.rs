@@ -194,10 +194,6 @@ impl Cluster {
         self.sites[index].child.is_some() && !self.sites[index].paused
     }
 
-    pub(crate) fn pid(&self, index: usize) -> Option<u32> {
-        self.sites[index].child.as_ref().map(Child::id)
-    }
-
     /// What a site has said.
     pub(crate) fn log(&self, index: usize) -> String {
         std::fs::read_to_string(self.sites[index].data.with_extension("log")).unwrap_or_default()

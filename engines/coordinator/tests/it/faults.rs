@@ -217,6 +217,33 @@ async fn a_leader_that_is_cut_off_answers_nothing_and_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_tells_its_clients_soon() {
+    let cluster = three().await;
+    let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();
+    let mut client = cluster.client(leader);
+    client.put(b"q", b"before").await.unwrap();
+    cluster.links.isolate(leader, true);
+    let mut waits = Vec::new();
+    for number in 0..4u8 {
+        let asked = Instant::now();
+        let (refused, what) = if number == 3 {
+            (client.get(b"q").await.unwrap_err(), "a read")
+        } else {
+            (client.put(b"q", &[number]).await.unwrap_err(), "a write")
+        };
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{what}: {refused:?}");
+        waits.push(asked.elapsed());
+    }
+    println!("what a leader that is cut off lets its clients wait: {waits:?}");
+    assert!(waits.iter().all(|wait| *wait < Duration::from_secs(1)), "{waits:?}");
+    cluster.links.heal();
+    let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();
+    let value = cluster.client(leader).get(b"q").await.unwrap().kvs[0].value.clone();
+    // What it had proposed may have been carried out; what it was asked later was not even begun.
+    assert!(value == "before" || value == [0].as_slice(), "{value:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_of_all_starts_empty_sites() {
     let mut cluster = three().await;
     let leader = cluster.leader(Duration::from_secs(10)).await.unwrap();

@@ -8,4 +8,3 @@ mod conformance;
 mod faults;
 mod history;
 mod links;
-mod speed;

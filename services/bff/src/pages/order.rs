@@ -92,7 +92,7 @@ async fn page(app: &App, session: Option<&SessionId>, id: OrderId, refusal: Opti
                     dt { "Placed" } dd { time datetime=(order.placed_at) { (minute(&order.placed_at)) } }
                     dt { "Home region" } dd.region { (order.home_region) }
                 }
-                @if is_mine { (destination(&order)) (actions(&order, app.region.as_str())) }
+                @if is_mine { (destination(&order)) (actions(&order)) }
                 p.quiet { "Order " code.order-id { (order.order_id) } }
             }
         }
@@ -131,7 +131,7 @@ fn words(state: Stage, requested: Option<Requested>) -> &'static str {
 }
 
 /// What the one who placed it can do. The script shows and hides the forms as the state changes; without it the page is asked for again.
-fn actions(order: &Order, region: &str) -> Markup {
+fn actions(order: &Order) -> Markup {
     let form = |id: &'static str, verb: &str, label: &str, about: &str, is_shown: bool| {
         let (key, action) = (session::random(), format!("/orders/{}/{verb}", order.order_id));
         html! {
@@ -144,15 +144,8 @@ fn actions(order: &Order, region: &str) -> Markup {
     };
     let can = |state| order.state == state && order.requested.is_none();
     html! {
-        @if order.home_region == region {
-            (form("cancel-form", "cancel", "Cancel the order", "Possible until it is paid for.", can(Stage::Placed)))
-            (form("return-form", "return", "Return the order", "You get the whole amount back.", can(Stage::Shipped)))
-        } @else if can(Stage::Placed) || can(Stage::Shipped) {
-            p.quiet {
-                "Region " span.region { (order.home_region) } " looks after this order. "
-                a href={ "/orders/" (order.order_id) "?region=" (order.home_region) } { "Go there to cancel or return it" }
-            }
-        }
+        (form("cancel-form", "cancel", "Cancel the order", "Possible until it is paid for.", can(Stage::Placed)))
+        (form("return-form", "return", "Return the order", "You get the whole amount back.", can(Stage::Shipped)))
     }
 }
 

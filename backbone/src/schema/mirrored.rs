@@ -1,0 +1,143 @@
+//! What a service publishes to the other region: publications, their tables and the tables' columns.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sqlx::PgConnection;
+
+use crate::engine::postgres::databases::run as execute;
+
+/// A table as a publication has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Table {
+    /// All that the table has, in its order.
+    columns: Vec<String>,
+    /// The file that PostgreSQL keeps it in: another one when all rows were written anew.
+    file: i64,
+    /// The publication names columns, and leaves out those that come later.
+    is_named: bool,
+}
+
+/// Publications by name, with their tables.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Mirrored(BTreeMap<(String, String), Table>);
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    publication: String,
+    name: String,
+    columns: Vec<String>,
+    file: i64,
+    is_named: bool,
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Mirrored {
+    pub(super) async fn has_schema(connection: &mut PgConnection, service: &str) -> Result<bool> {
+        let found = "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = '_sqlx_migrations')";
+        Ok(sqlx::query_scalar(found).bind(service).fetch_one(connection).await?)
+    }
+
+    /// Of the service's schema, whatever the publications name now. Generated columns are not published.
+    pub(super) async fn read(connection: &mut PgConnection, service: &str) -> Result<Self> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT p.pubname::text AS publication, format('%I.%I', n.nspname, c.relname) AS name, pg_relation_filenode(c.oid)::bigint AS file,
+                    r.prattrs IS NOT NULL AS is_named,
+                    array(SELECT attname::text FROM pg_attribute
+                          WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum) AS columns
+             FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid JOIN pg_class c ON c.oid = r.prrelid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE p.pubname LIKE '%\\_mirror' AND n.nspname = $1",
+        )
+        .bind(service)
+        .fetch_all(connection)
+        .await?;
+        let table = |row: Row| ((row.publication, row.name), Table { columns: row.columns, file: row.file, is_named: row.is_named });
+        Ok(Self(rows.into_iter().map(table).collect()))
+    }
+
+    /// Whether both have the same tables with the same columns, in whatever order.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let counts = |mirrored: &Self| mirrored.0.values().map(|table| table.columns.len()).sum::<usize>();
+        let common = counts(&self.common(other));
+        common == counts(self) && common == counts(other)
+    }
+
+    /// The tables and columns that both have.
+    pub(super) fn common(&self, other: &Self) -> Self {
+        let common = self.0.iter().filter_map(|(name, table)| {
+            let there = &other.0.get(name)?.columns;
+            let columns = table.columns.iter().filter(|column| there.contains(column)).cloned().collect();
+            Some((name.clone(), Table { columns, ..*table }))
+        });
+        Self(common.collect())
+    }
+
+    /// A table that has another file in `after`.
+    pub(super) fn rewritten(&self, after: &Self) -> Option<&str> {
+        let has_moved = |(name, table): &(&(String, String), &Table)| after.0.get(*name).is_some_and(|after| after.file != table.file);
+        self.0.iter().find(has_moved).map(|((_, name), _)| name.as_str())
+    }
+
+    /// Publishes these columns and no others.
+    pub(super) async fn name_columns(&self, connection: &mut PgConnection) -> Result<()> {
+        self.set(connection, |table| format!(" ({})", table.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")))
+            .await
+    }
+
+    /// Publishes whatever the tables have.
+    pub(super) async fn mirror_all(&self, connection: &mut PgConnection) -> Result<()> {
+        if self.0.values().any(|table| table.is_named) { self.set(connection, |_| String::new()).await } else { Ok(()) }
+    }
+
+    async fn set(&self, connection: &mut PgConnection, columns: impl Fn(&Table) -> String) -> Result<()> {
+        let mut publications: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for ((publication, name), table) in &self.0 {
+            publications.entry(publication).or_default().push(format!("{name}{}", columns(table)));
+        }
+        for (publication, tables) in publications {
+            execute(connection, format!("ALTER PUBLICATION {} SET TABLE {}", quoted(publication), tables.join(", "))).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirrored(tables: &[(&str, i64, &[&str])]) -> Mirrored {
+        let table = |columns: &[&str], file| Table { columns: columns.iter().map(ToString::to_string).collect(), file, is_named: false };
+        Mirrored(tables.iter().map(|(name, file, columns)| (("p".to_owned(), (*name).to_owned()), table(columns, *file))).collect())
+    }
+
+    #[test]
+    fn a_column_that_is_added_or_dropped_is_not_named() {
+        let before = mirrored(&[("a", 1, &["id", "old"]), ("b", 2, &["id"])]);
+        let after = mirrored(&[("a", 1, &["id", "new"]), ("b", 2, &["id"]), ("c", 3, &["id"])]);
+        assert_eq!(before.common(&after), mirrored(&[("a", 1, &["id"]), ("b", 2, &["id"])]));
+    }
+
+    #[test]
+    fn the_order_of_columns_does_not_matter() {
+        let one = mirrored(&[("a", 1, &["id", "x"])]);
+        assert!(one.is_like(&mirrored(&[("a", 7, &["x", "id"])])));
+        assert!(!one.is_like(&mirrored(&[("a", 1, &["id"])])) && !mirrored(&[("a", 1, &["id"])]).is_like(&one));
+        assert!(!one.is_like(&mirrored(&[("a", 1, &["id", "x"]), ("b", 2, &["id"])])));
+    }
+
+    #[test]
+    fn a_table_that_was_written_anew_is_found() {
+        let before = mirrored(&[("a", 1, &["id"]), ("b", 2, &["id"])]);
+        assert_eq!(before.rewritten(&mirrored(&[("a", 1, &["id", "x"]), ("b", 2, &["id"])])), None);
+        assert_eq!(before.rewritten(&mirrored(&[("a", 1, &["id"]), ("b", 5, &["id"])])), Some("b"));
+    }
+
+    #[test]
+    fn names_cannot_break_out() {
+        assert_eq!(quoted("a\"; DROP"), "\"a\"\"; DROP\"");
+    }
+}

@@ -1,0 +1,109 @@
+//! A service's tables are changed in both regions while orders come: expand, use, contract.
+
+use std::{
+    fs::{create_dir_all, read_to_string, write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use testkit::eventually;
+
+use crate::{
+    market::{Market, print},
+    shoppers::Traffic,
+};
+
+const EXPAND: &str = "ALTER TABLE orders ADD COLUMN gift_note text;
+    ALTER TABLE order_lines ADD COLUMN is_wrapped boolean NOT NULL DEFAULT false;";
+const CONTRACT: &str = "ALTER TABLE orders DROP COLUMN gift_note; ALTER TABLE order_lines DROP COLUMN is_wrapped;";
+/// Each row would be written anew, and in each region with another value.
+const COSTLY: &str = "ALTER TABLE orders ADD COLUMN lot uuid NOT NULL DEFAULT gen_random_uuid();";
+const NONSENSE: &str = "ALTER TABLE order_lines ADD COLUMN colour text; ALTER TABLE no_such_table ADD COLUMN colour text;";
+
+/// No change may hold traffic up for longer.
+const FLOWS_WITHIN: Duration = Duration::from_secs(2);
+const MIRRORED_WITHIN: Duration = Duration::from_secs(10);
+
+impl Market {
+    /// A folder with one migration.
+    fn migration(&self, version: u32, sql: &str) -> Result<PathBuf> {
+        let folder = self.home().join(format!("migrations-{version}"));
+        create_dir_all(&folder)?;
+        write(folder.join(format!("{version}_change.sql")), sql)?;
+        Ok(folder)
+    }
+
+    async fn schema(&self, folder: &Path) -> Result<Value> {
+        let folder = folder.to_str().context("paths are text")?;
+        let said = self.backbone(&["schema", "--json", "apply", "order", folder]).await?;
+        ensure!(said.code == 0, "{said:?}");
+        serde_json::from_str(&said.text).with_context(|| format!("read {}", said.text))
+    }
+
+    async fn schema_is_refused(&self, folder: &Path, because: &str) -> Result<()> {
+        let folder = folder.to_str().context("paths are text")?;
+        let said = self.backbone(&["schema", "apply", "order", folder]).await?;
+        ensure!(said.code == 1 && said.text.contains(because), "{said:?}");
+        Ok(())
+    }
+
+    /// A region's database, as its operator.
+    async fn database(&self, region: &str) -> Result<PgConnection> {
+        let settings: Value = serde_json::from_str(&read_to_string(self.home().join("settings.json"))?)?;
+        let password = settings["secrets"]["superuser"].as_str().context("a password")?;
+        let port = self.process(region, "postgres").await?.port;
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("postgres").password(password);
+        Ok(PgConnection::connect_with(&options.database("market")).await?)
+    }
+}
+
+/// The newest order of `home` gets a note in its own region, and the other one has it too.
+async fn a_note_is_mirrored(home: &str, own: &mut PgConnection, other: &mut PgConnection) -> Result<()> {
+    let noted = "UPDATE \"order\".orders SET gift_note = $1 WHERE order_id =
+                     (SELECT order_id FROM \"order\".orders WHERE home_region = $1 ORDER BY placed_at DESC LIMIT 1) RETURNING order_id";
+    let id: sqlx::types::Uuid = sqlx::query_scalar(noted).bind(home).fetch_one(own).await.context("write a note")?;
+    eventually("the note is in the other region", MIRRORED_WITHIN, async || {
+        let note: Option<String> =
+            sqlx::query_scalar("SELECT gift_note FROM \"order\".orders WHERE order_id = $1").bind(id).fetch_one(&mut *other).await?;
+        if note.as_deref() == Some(home) { Ok(()) } else { bail!("{note:?} in order {id}") }
+    })
+    .await;
+    Ok(())
+}
+
+pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market: &Market) -> Result<()> {
+    let (expand, contract) = (market.migration(9001, EXPAND)?, market.migration(9002, CONTRACT)?);
+    let (costly, nonsense) = (market.migration(9003, COSTLY)?, market.migration(9004, NONSENSE)?);
+    let (mut eu, mut us) = (market.database("eu").await?, market.database("us").await?);
+    let shop = market.shop().await?;
+    let journal = market.home().join("schema.ndjson");
+    let traffic = Traffic::new(shop.clone(), vec![shop.any_sku().await?], Some(&journal))?;
+    let change = async {
+        traffic.until(20).await;
+        market.schema_is_refused(&costly, "writes all rows of \"order\".orders anew").await?;
+        market.schema_is_refused(&nonsense, "no_such_table").await?;
+        let expanded = market.schema(&expand).await?;
+        ensure!(expanded["applied"][0]["regions"] == serde_json::json!(["eu", "us"]), "{expanded}");
+        traffic.until(traffic.placed() + 20).await;
+        a_note_is_mirrored("eu", &mut eu, &mut us).await?;
+        a_note_is_mirrored("us", &mut us, &mut eu).await?;
+        let again = market.schema(&expand).await?;
+        ensure!(again["applied"].as_array().is_some_and(Vec::is_empty), "{again}");
+        market.schema(&contract).await?;
+        traffic.until(traffic.placed() + 20).await;
+        traffic.stop();
+        anyhow::Ok(())
+    };
+    let (flowed, changed) = tokio::join!(traffic.flow(), change);
+    changed?;
+    flowed?;
+    let spans = traffic.per(FLOWS_WITHIN);
+    print(&format!("orders in each {FLOWS_WITHIN:?} while tables changed: {spans:?}"));
+    ensure!(spans.iter().all(|orders| *orders > 0), "traffic stood still: {spans:?}");
+    let said = market.backbone(&["schema", "list"]).await?;
+    ensure!(said.code == 0 && said.text.contains("9002"), "{said:?}");
+    market.verify(&["--journal", journal.to_str().context("paths are text")?]).await
+}

@@ -25,6 +25,7 @@ mod pictures;
 mod problem;
 mod server;
 mod session;
+mod shelf;
 mod shop;
 mod view;
 

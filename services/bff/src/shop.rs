@@ -32,6 +32,7 @@ use crate::{
     live::Basket,
     metrics,
     session::Session,
+    shelf::Shelf,
     view::{self, Cart, CartLine, Item, Items, Order},
 };
 
@@ -63,11 +64,14 @@ impl Keyed {
 
 /// The shop. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Shop(Arc<Backends>);
+pub(crate) struct Shop {
+    backends: Arc<Backends>,
+    shelf: Shelf,
+}
 
 impl Shop {
     pub(crate) fn new(backends: Backends) -> Self {
-        Self(Arc::new(backends))
+        Self { backends: Arc::new(backends), shelf: Shelf::new() }
     }
 
     /// A page of the catalog, or of what was found in it.
@@ -77,7 +81,7 @@ impl Shop {
         let (items, next_page_token) = if text.trim().is_empty() {
             let request = ListItemsRequest { page_size, page_token };
             let page = call("inventory", || {
-                let (mut client, request) = (self.0.inventory(), request.clone());
+                let (mut client, request) = (self.backends.inventory(), request.clone());
                 async move { client.list_items(request).await }
             });
             let page = page.await?;
@@ -85,7 +89,7 @@ impl Shop {
         } else {
             let request = SearchRequest { query: text, page_size, page_token };
             let page = call("search", || {
-                let (mut client, request) = (self.0.search(), request.clone());
+                let (mut client, request) = (self.backends.search(), request.clone());
                 async move { client.search(request).await }
             });
             let page = page.await?;
@@ -96,12 +100,15 @@ impl Shop {
 
     /// One item.
     pub(crate) async fn item(&self, sku: &Sku) -> Result<Item, Error> {
-        let request = GetItemRequest { sku: sku.to_string() };
-        let answer = call("inventory", || {
-            let (mut client, request) = (self.0.inventory(), request.clone());
-            async move { client.get_item(request).await }
-        });
-        Ok(answer.await?.item.ok_or_else(|| empty("inventory"))?.into())
+        let fetch = async {
+            let request = GetItemRequest { sku: sku.to_string() };
+            let answer = call("inventory", || {
+                let (mut client, request) = (self.backends.inventory(), request.clone());
+                async move { client.get_item(request).await }
+            });
+            Ok::<_, Failure>(answer.await?.item.ok_or_else(|| empty("inventory"))?.into())
+        };
+        Ok(self.shelf.item(sku.as_str(), fetch).await?)
     }
 
     /// Those of the items that there are, in the order asked for.
@@ -111,7 +118,7 @@ impl Shop {
         }
         let request = BatchGetItemsRequest { skus };
         let answer = call("inventory", || {
-            let (mut client, request) = (self.0.inventory(), request.clone());
+            let (mut client, request) = (self.backends.inventory(), request.clone());
             async move { client.batch_get_items(request).await }
         });
         Ok(answer.await?.items.into_iter().map(Item::from).collect())
@@ -132,15 +139,15 @@ impl Shop {
     async fn stored_cart(&self, session: &SessionId) -> Result<cart::Cart, Failure> {
         let request = GetCartRequest { cart_id: session.to_string() };
         let answer = call("cart", || {
-            let (mut client, request) = (self.0.cart(), request.clone());
+            let (mut client, request) = (self.backends.cart(), request.clone());
             async move { client.get_cart(request).await }
         });
         answer.await?.cart.ok_or_else(|| empty("cart"))
     }
 
     async fn priced(&self, cart: cart::Cart) -> Result<Cart, Error> {
-        let items = self.items_of(cart.lines.iter().map(|line| line.sku.clone()).collect()).await?;
-        let mut items: HashMap<String, Item> = items.into_iter().map(|item| (item.sku.clone(), item)).collect();
+        let skus = cart.lines.iter().map(|line| line.sku.clone());
+        let mut items = self.shelf.items(skus, async |missing| self.items_of(missing).await).await?;
         let line = |line: market::Line| {
             let item = items.remove(&line.sku);
             CartLine::of(line, item)
@@ -156,7 +163,7 @@ impl Shop {
         let line = Some(market::Line { sku: sku.to_string(), quantity });
         let request = SetLineRequest { cart_id: session.to_string(), line, idempotency_key: text(key) };
         let answer = call("cart", || {
-            let (mut client, request) = (self.0.cart(), request.clone());
+            let (mut client, request) = (self.backends.cart(), request.clone());
             async move { client.set_line(request).await }
         });
         let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
@@ -167,7 +174,7 @@ impl Shop {
     pub(crate) async fn absorb(&self, session: &SessionId, from: &SessionId) -> Result<Cart, Error> {
         let request = AbsorbCartRequest { cart_id: session.to_string(), from_cart_id: from.to_string(), idempotency_key: String::new() };
         let answer = call("cart", || {
-            let (mut client, request) = (self.0.cart(), request.clone());
+            let (mut client, request) = (self.backends.cart(), request.clone());
             async move { client.absorb_cart(request).await }
         });
         let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
@@ -186,7 +193,7 @@ impl Shop {
     pub(crate) async fn remove_line(&self, session: &SessionId, sku: &Sku, key: Option<IdempotencyKey>) -> Result<Cart, Error> {
         let request = RemoveLineRequest { cart_id: session.to_string(), sku: sku.to_string(), idempotency_key: text(key) };
         let answer = call("cart", || {
-            let (mut client, request) = (self.0.cart(), request.clone());
+            let (mut client, request) = (self.backends.cart(), request.clone());
             async move { client.remove_line(request).await }
         });
         let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
@@ -231,7 +238,7 @@ impl Shop {
         let order_id = order.order_id.clone();
         let idempotency_key = format!("{order_id}/check_out");
         let request = CheckOutRequest { cart_id: session.to_string(), order_id, lines, idempotency_key };
-        let done = tokio::time::timeout(CHECK_OUT_WITHIN, self.0.cart().check_out(request)).await;
+        let done = tokio::time::timeout(CHECK_OUT_WITHIN, self.backends.cart().check_out(request)).await;
         if !matches!(done, Ok(Ok(_))) {
             tracing::warn!(order.id = order.order_id, "the cart is emptied later");
         }
@@ -255,7 +262,7 @@ impl Shop {
     /// Places an order.
     pub(crate) async fn place(&self, request: PlaceOrderRequest) -> Result<PlaceOrderResponse, Error> {
         let answer = change(|| {
-            let (mut client, request) = (self.0.order(), request.clone());
+            let (mut client, request) = (self.backends.order(), request.clone());
             async move { client.place_order(request).await }
         });
         let answer = answer.await?;
@@ -273,7 +280,7 @@ impl Shop {
     /// The same, as the order service has it.
     pub(crate) async fn cancel(&self, request: CancelOrderRequest) -> Result<CancelOrderResponse, Error> {
         let answer = change(|| {
-            let (mut client, request) = (self.0.order(), request.clone());
+            let (mut client, request) = (self.backends.order(), request.clone());
             async move { client.cancel_order(request).await }
         });
         answer.await
@@ -289,7 +296,7 @@ impl Shop {
     /// The same, as the order service has it.
     pub(crate) async fn take_back(&self, request: ReturnOrderRequest) -> Result<ReturnOrderResponse, Error> {
         let answer = change(|| {
-            let (mut client, request) = (self.0.order(), request.clone());
+            let (mut client, request) = (self.backends.order(), request.clone());
             async move { client.return_order(request).await }
         });
         answer.await
@@ -304,7 +311,7 @@ impl Shop {
     pub(crate) async fn stored_order(&self, id: OrderId) -> Result<wire::Order, Error> {
         let request = GetOrderRequest { order_id: id.to_string() };
         let answer = call("order", || {
-            let (mut client, request) = (self.0.order(), request.clone());
+            let (mut client, request) = (self.backends.order(), request.clone());
             async move { client.get_order(request).await }
         });
         Ok(answer.await?.order.ok_or_else(|| empty("order"))?)

@@ -33,6 +33,8 @@ pub async fn down(home: &Home, purge: bool) -> Result<Exit> {
         if let Some(pid) = state.living_supervisor() {
             line(format_args!("stopping {} processes ...", state.living().len()));
             process::signal(pid, Signal::TERM);
+            // One that somebody has stopped hears nothing until it goes on.
+            process::signal(pid, Signal::CONT);
             if !wait_gone(pid, state.supervisor.started_ticks, PATIENCE).await {
                 bail!("the supervisor, pid {pid}, does not stop: `kill -9 {pid}`, then `backbone down` again");
             }
@@ -76,6 +78,7 @@ pub async fn stop_leftovers(state: &State) -> usize {
 async fn stop(part: &PartEntry) {
     let Some(pid) = part.living() else { return };
     process::signal(pid, stop_signal(&part.name));
+    process::signal(pid, Signal::CONT);
     if !wait_gone(pid, part.started_ticks, Duration::from_secs(10)).await {
         process::signal(pid, Signal::KILL);
         wait_gone(pid, part.started_ticks, Duration::from_secs(10)).await;

@@ -26,7 +26,7 @@ use super::{
 use crate::{output::problem, process};
 
 const RATE: u32 = 1000;
-const WARM: Duration = Duration::from_secs(10);
+const WARM: Duration = Duration::from_secs(30);
 const FAULT: Duration = Duration::from_secs(25);
 /// From the mending to the end: the region starts, catches up, and has its home back some seconds later.
 const MENDED: Duration = Duration::from_secs(30);
@@ -142,18 +142,20 @@ async fn one(bed: &Bed, fault: Fault, found: &mut Found) -> Result<()> {
     stop.cancel();
     traffic.await.context("the traffic panicked")?;
     let samples = load.samples();
-    let seen = look(&samples, struck, mended).with_context(|| format!("first failures: {:#?}", load.failures()))?;
+    let seen = look(&samples, struck, mended).with_context(|| load.failures(struck))?;
     problem(format_args!(
         "{}: failures above 0.1 % for {:.1} s, first order of an eu shopper after {:.1} s, open orders of eu final after {}, failed {:.2} % \
-         during it and {} after mending, {} requests; {:?}",
+         during it and {} after mending {:.0} s later, {} requests, p99 before {:.0} ms\n{}",
         fault.name(),
         seen.noticed,
         seen.first_order,
         final_after.as_ref().map_or_else(ToString::to_string, |after| format!("{after:.1} s")),
         seen.failed,
         seen.failed_after_mending,
+        mended.duration_since(struck).as_secs_f64(),
         samples.len(),
-        load.failures(),
+        seen.p99_before,
+        load.failures(struck),
     ));
     verify(bed, &journal).await?;
     found.noticed.push(seen.noticed);

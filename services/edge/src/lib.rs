@@ -33,6 +33,7 @@ mod regions;
 mod route;
 mod server;
 mod storefronts;
+mod strays;
 mod upload;
 
 use rpc::process::Fatal;

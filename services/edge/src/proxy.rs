@@ -24,6 +24,7 @@ use crate::{
     regions::Regions,
     route::{self, Choice, Repeat},
     storefronts::Storefronts,
+    strays::{Shopper, Strays},
     upload::Upload,
 };
 
@@ -40,6 +41,7 @@ pub(crate) struct Proxy {
     pub(crate) regions: Regions,
     storefronts: Storefronts,
     keys: Keys,
+    strays: Strays,
     geo: HeaderName,
     max_body: usize,
     response_timeout: Duration,
@@ -54,6 +56,8 @@ pub(crate) struct Head {
     pub(crate) target: PathAndQuery,
     pub(crate) headers: HeaderMap,
     choice: Choice,
+    /// The shopper who asks, and the region that the shopper belongs to; none of a request that says where to.
+    shopper: Option<(Shopper, Region)>,
     repeat: Repeat,
     /// Of a request that makes or changes an order.
     key: Option<Key>,
@@ -96,6 +100,7 @@ impl Proxy {
             storefronts: Storefronts::new(config, regions.clone()),
             regions,
             keys: Keys::default(),
+            strays: Strays::new(Instant::now()),
             geo: config.geo_header.clone(),
             max_body: config.max_body.0,
             response_timeout: config.response_timeout,
@@ -124,10 +129,17 @@ impl Proxy {
         headers::clean(&mut headers);
         headers::introduce(&mut headers, host.as_ref(), client);
         telemetry::to_headers(&mut headers);
-        let choice = route::choose(&headers, &self.geo, self.regions.sight().nearest)?;
+        let sight = self.regions.sight();
+        let mut choice = route::choose(&headers, &self.geo, sight.nearest)?;
+        let shopper = self.strays.shopper(&headers).filter(|_| !choice.is_pinned).map(|shopper| (shopper, choice.region));
+        if let Some(region) =
+            shopper.and_then(|(shopper, _)| self.strays.region(shopper, Instant::now())).filter(|region| sight.health[*region].is_well())
+        {
+            choice.region = region;
+        }
         let repeat = route::repeat(&method, &uri, &headers);
         let key = self.keys.of(&method, &uri, &headers).filter(|_| repeat == Repeat::AtHome);
-        Ok(Head { method, target, headers, choice, repeat, key, deadline })
+        Ok(Head { method, target, headers, choice, shopper, repeat, key, deadline })
     }
 
     /// Sends a request until there is an answer, or nothing more to do.
@@ -148,7 +160,12 @@ impl Proxy {
                             refusal = Some((region, response));
                             Loss::Fenced
                         }
-                        Ok(response) => return Ok(self.bring_back(region, response)),
+                        Ok(response) => {
+                            if let Some((shopper, own)) = head.shopper.filter(|_| head.repeat != Repeat::Read) {
+                                self.strays.note(shopper, region, own, Instant::now());
+                            }
+                            return Ok(self.bring_back(region, response));
+                        }
                         Err(loss) => loss,
                     };
                     if let Some(fault) = upload.fault() {

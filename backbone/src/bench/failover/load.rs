@@ -2,6 +2,7 @@
 //! slow answer holds up is in the figures.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write as _,
     path::Path,
@@ -53,11 +54,17 @@ pub(super) struct Load {
     skus: Vec<String>,
     journal: Mutex<File>,
     samples: Mutex<Vec<Sample>>,
-    failures: Mutex<Vec<String>>,
+    failures: Mutex<BTreeMap<String, Failures>>,
 }
 
-/// Most failures that are kept for a look.
-const SHOWN: usize = 5;
+/// Requests that failed for one reason.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failures {
+    pub(super) count: u32,
+    /// When the first and the last of them were due.
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+}
 
 impl Load {
     /// Traffic at the edge, for these items. Acknowledged orders go to `journal`.
@@ -104,9 +111,9 @@ impl Load {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         if let Err(error) = outcome {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            if failures.len() < SHOWN {
-                failures.push(format!("{kind:?} of {region}: {error:#}"));
-            }
+            let reason = failures.entry(format!("{kind:?} of {region}: {error:#}"));
+            let reason = reason.or_insert(Failures { count: 0, first: due, last: due });
+            *reason = Failures { count: reason.count + 1, first: reason.first.min(due), last: reason.last.max(due) };
         }
     }
 
@@ -145,8 +152,13 @@ impl Load {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The first failures.
-    pub(super) fn failures(&self) -> Vec<String> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What failed, by reason; times in seconds from `struck`.
+    pub(super) fn failures(&self, struck: Instant) -> String {
+        let since = |at: Instant| at.saturating_duration_since(struck).as_secs_f64() - struck.saturating_duration_since(at).as_secs_f64();
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |(reason, found): (&String, &Failures)| {
+            format!("  {} due at {:.1} to {:.1} s: {reason}", found.count, since(found.first), since(found.last))
+        };
+        failures.iter().map(told).collect::<Vec<_>>().join("\n")
     }
 }

@@ -127,3 +127,18 @@ async fn a_key_stays_with_the_region_that_had_it_also_when_that_is_gone() {
     let newer = sent(world.post("/api/orders").header("idempotency-key", "k-8").body("order")).await;
     assert_eq!(header(&newer, "x-served-by"), "us", "it stays where it was done");
 }
+
+#[tokio::test]
+async fn a_shopper_whose_change_was_made_elsewhere_goes_on_there() {
+    let world = World::new().await;
+    let put = || world.request(Method::PUT, "/api/cart/lines/MUG").header("idempotency-key", "k").header("x-session", "ada").body("{}");
+    world.eu.break_next(1);
+    assert_eq!(header(&sent(put()).await, "x-served-by"), "us");
+    let read =
+        async |session: &'static str| header(&sent(world.get("/api/cart").header("x-session", session)).await, "x-served-by").to_owned();
+    assert_eq!((read("ada").await, read("bob").await), ("us".to_owned(), "eu".to_owned()));
+    let order = world.post("/api/orders").header("idempotency-key", "o").header("x-session", "ada").body("order");
+    assert_eq!(header(&sent(order).await, "x-served-by"), "us");
+    let pinned = world.get("/api/cart").header("x-session", "ada").header("x-region", "eu");
+    assert_eq!(header(&sent(pinned).await, "x-served-by"), "eu");
+}

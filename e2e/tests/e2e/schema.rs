@@ -75,6 +75,7 @@ async fn a_note_is_mirrored(home: &str, own: &mut PgConnection, other: &mut PgCo
 }
 
 pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market: &Market) -> Result<()> {
+    market.started().await?;
     let (expand, contract) = (market.migration(9001, EXPAND)?, market.migration(9002, CONTRACT)?);
     let (costly, nonsense) = (market.migration(9003, COSTLY)?, market.migration(9004, NONSENSE)?);
     let (mut eu, mut us) = (market.database("eu").await?, market.database("us").await?);

@@ -1,6 +1,9 @@
 //! The RPCs: how the region stands, and what an operator or the other region wants of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ids::Region;
 use lease::{Etcd, Event, Key, Mode, Stand};
@@ -23,6 +26,8 @@ use crate::{
 
 /// Within this a home has moved, or has stayed.
 const MOVES: Duration = Duration::from_secs(4);
+/// A home that is not here yet is asked for again after this.
+const LOOKED_AT_AGAIN: Duration = Duration::from_millis(300);
 
 /// Answers the RPCs.
 #[derive(Debug, Clone)]
@@ -67,25 +72,38 @@ impl Api {
         Ok((standing, known))
     }
 
-    /// Takes a home: from the peer, or from nobody when that is gone.
+    /// Takes a home: from the peer, or from nobody when that is gone. Who has it may just be changing, so that is looked at again and again.
     async fn take(&self, of: Region, force: bool) -> Result<Home, Error> {
-        let (_, known) = self.known(of)?;
-        if known.stand != Stand::Held {
-            if known.is_alive && known.record.holder != self.region {
-                let peer = self.peer.as_ref().ok_or_else(|| Error::Peer("there is none".to_owned()))?;
-                peer.hand_over(of, of != self.region).await.map_err(|status| Error::Peer(status.message().to_owned()))?;
-            } else if known.record.mode == Mode::Solo && known.record.holder != self.region && !force {
-                return Err(Error::MayLose(of));
-            } else {
-                tracing::warn!(home = %of, force, "an operator wants the home to be taken");
-                self.keeper.tell(Event::Take { home: of, force });
+        tracing::info!(home = %of, force, "an operator wants the home");
+        let deadline = Instant::now() + MOVES;
+        loop {
+            let (standing, known) = self.known(of)?;
+            if known.stand == Stand::Held && standing.writes(of) {
+                return Ok(home(&standing, &known));
             }
-            if !self.keeper.until(MOVES, |standing| standing.writes(of)).await {
+            if Instant::now() >= deadline {
                 return Err(Error::NotMoved(of, MOVES.as_secs()));
             }
+            if known.stand != Stand::Held {
+                self.ask_for(&known, force).await?;
+            }
+            self.keeper.until(LOOKED_AT_AGAIN, |standing| standing.writes(of)).await;
         }
-        let (standing, known) = self.known(of)?;
-        Ok(home(&standing, &known))
+    }
+
+    /// Has the holder give a home up, or the keeper take what nobody holds.
+    async fn ask_for(&self, known: &HomeStanding, force: bool) -> Result<(), Error> {
+        let of = known.home;
+        let is_elsewhere = known.record.holder != self.region;
+        if known.is_alive && is_elsewhere {
+            let peer = self.peer.as_ref().ok_or_else(|| Error::Peer("there is none".to_owned()))?;
+            return peer.hand_over(of, of != self.region).await.map_err(|status| Error::Peer(status.message().to_owned()));
+        }
+        if known.record.mode == Mode::Solo && is_elsewhere && !force {
+            return Err(Error::MayLose(of));
+        }
+        self.keeper.tell(Event::Take { home: of, force });
+        Ok(())
     }
 
     async fn drain_self(&self, on: bool) -> Result<(), Error> {

@@ -78,7 +78,7 @@ impl Suite {
             }
             Self::Stock => stock::run(bed, rounds).await,
             Self::Checkout => Box::pin(checkout::run(bed, rounds)).await,
-            Self::Failover => Box::pin(failover::run(&bed.far_apart(), rounds)).await,
+            Self::Failover => Box::pin(failover::run(&bed.far_apart(), rounds, options.rate)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
             Self::Coordinator => Box::pin(coordinator::run(bed, rounds)).await,
         }
@@ -94,6 +94,8 @@ pub struct Options {
     pub rounds: usize,
     /// A folder with another build's programs, for `sagas`.
     pub against: Option<PathBuf>,
+    /// Requests a second of `failover`.
+    pub rate: u32,
     /// Print JSON instead of tables.
     pub json: bool,
     /// A folder (`docs`) that gets `benchmarks/<suite>.json` and `benchmarks.md`.

@@ -241,6 +241,9 @@ enum Command {
         /// Measure `sagas` beside another build, round by round: the folder with its programs.
         #[arg(long, value_name = "FOLDER")]
         against: Option<PathBuf>,
+        /// Requests a second of `failover`: 600 are what two cores carry with everything on them.
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(10..=20_000))]
+        rate: u32,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -396,8 +399,8 @@ async fn run(command: Command) -> Result<Exit> {
             let running = home.is_locked()?;
             doctor::print((!running).then_some(&plan), home.path(), json)
         }
-        Command::Bench { suites, rounds, against, json, write, start } => {
-            let options = bench::Options { suites, rounds: rounds.into(), against, json, write };
+        Command::Bench { suites, rounds, against, rate, json, write, start } => {
+            let options = bench::Options { suites, rounds: rounds.into(), against, rate, json, write };
             Box::pin(bench::run(start.options()?, &options)).await
         }
         Command::BenchRelay => bench::relay().await,

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::load::{Kind, Load, Sample};
+use self::load::{Kind, Load, RAMP, Sample};
 use super::{
     bed::Bed,
     measure::percentile,
@@ -25,8 +25,10 @@ use super::{
 };
 use crate::{output::problem, process};
 
-const RATE: u32 = 1000;
-const WARM: Duration = Duration::from_secs(30);
+/// Half of it goes by until all of the traffic comes.
+const WARM: Duration = Duration::from_secs(40);
+/// What is compared with the fault: the last part of it.
+const BEFORE: Duration = Duration::from_secs(10);
 const FAULT: Duration = Duration::from_secs(25);
 /// From the mending to the end: the region starts, catches up, and has its home back some seconds later.
 const MENDED: Duration = Duration::from_secs(30);
@@ -89,14 +91,14 @@ struct Found {
 }
 
 /// Measures. The market has links of the usual length.
-pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
+pub(super) async fn run(bed: &Bed, rounds: usize, rate: u32) -> Result<Report> {
     let mut report =
         Report::new("failover", "A region is lost under traffic and comes back: how long do shoppers notice, and is anything lost?");
     for fault in Fault::ALL {
         let mut found = Found::default();
         for round in 1..=rounds {
             bed.up().await?;
-            one(bed, fault, &mut found).await.with_context(|| format!("{}, round {round}", fault.name()))?;
+            one(bed, fault, rate, &mut found).await.with_context(|| format!("{}, round {round}", fault.name()))?;
             bed.down().await?;
         }
         let series = |what: &str, unit: &str, rounds: &[f64]| Series::new(format!("{}: {what}", fault.name()), unit, rounds.to_vec());
@@ -116,8 +118,10 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     }
     report.conditions = vec![
         format!(
-            "{RATE} requests a second, open loop, 80 % browse, 18 % cart, 2 % checkout, half of the shoppers in each region; {} s fault; \
+            "{rate} requests a second, open loop, 80 % browse, 18 % cart, 2 % checkout, items by Zipf, half of the shoppers in each region; {} s of traffic, which grows in the first {}, then {} s of fault; \
              after each round every promise was checked against the journal of acknowledged orders",
+            WARM.as_secs(),
+            RAMP.as_secs(),
             FAULT.as_secs()
         ),
         "failures are counted in windows of 0.5 s by the moment that a request was due; a request may take 35 s".to_owned(),
@@ -126,11 +130,11 @@ pub(super) async fn run(bed: &Bed, rounds: usize) -> Result<Report> {
     Ok(report)
 }
 
-async fn one(bed: &Bed, fault: Fault, found: &mut Found) -> Result<()> {
+async fn one(bed: &Bed, fault: Fault, rate: u32, found: &mut Found) -> Result<()> {
     let journal = bed.home.path().join("load.ndjson");
     let skus: Vec<String> = orders::lines(bed, Region::Us).await?.into_iter().map(|line| line.sku).collect();
     let (load, stop) = (Load::new(bed.shop(), skus, &journal)?, CancellationToken::new());
-    let traffic = tokio::spawn(load.clone().run(RATE, stop.clone()));
+    let traffic = tokio::spawn(load.clone().run(rate, stop.clone()));
     sleep(WARM).await;
     let struck = Instant::now();
     fault.begin(bed).await?;
@@ -206,7 +210,7 @@ fn look(samples: &[Sample], struck: Instant, mended: Instant) -> Result<Seen> {
         });
         if all == 0 { 0.0 } else { f64::from(bad) / f64::from(all) }
     };
-    let before = share(struck - WARM, struck);
+    let before = share(struck - BEFORE, struck);
     ensure!(before <= UNNOTICED, "{:.2} % of the requests failed before anything had happened", before * 100.0);
     let windows = (0..).map(|number| struck + WINDOW * number).take_while(|from| *from < mended);
     let last_bad = windows.filter(|from| share(*from, *from + WINDOW) > UNNOTICED).last();
@@ -216,7 +220,7 @@ fn look(samples: &[Sample], struck: Instant, mended: Instant) -> Result<Seen> {
     let first_order = first_order.context("no shopper of eu could order during the fault")?.duration_since(struck).as_secs_f64();
     let failed_after_mending = samples.iter().filter(|sample| sample.due >= mended && !sample.is_good).count() as f64;
     let mut times: Vec<f64> =
-        within(struck - WARM, struck).map(|sample| sample.answered.duration_since(sample.due).as_secs_f64() * 1e3).collect();
+        within(struck - BEFORE, struck).map(|sample| sample.answered.duration_since(sample.due).as_secs_f64() * 1e3).collect();
     times.sort_unstable_by(f64::total_cmp);
     let p99_before = percentile(&times, 0.99).unwrap_or(f64::NAN);
     Ok(Seen { noticed, first_order, failed: share(struck, mended) * 100.0, failed_after_mending, p99_before })

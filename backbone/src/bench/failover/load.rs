@@ -26,8 +26,17 @@ const BROWSE: u64 = 80;
 const CART: u64 = 18;
 /// Shoppers, half of them in each region.
 const SHOPPERS: u64 = 400;
+/// So long it takes until all of them come: nothing that has just been started is met by all at once.
+pub(super) const RAMP: Duration = Duration::from_secs(20);
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(35);
+
+/// When a request is due.
+fn due(number: u32, rate: u32) -> Duration {
+    let (ramp, rate, number) = (RAMP.as_secs_f64(), f64::from(rate), f64::from(number));
+    let within = rate * ramp / 2.0;
+    Duration::from_secs_f64(if number < within { (2.0 * ramp * number / rate).sqrt() } else { ramp + (number - within) / rate })
+}
 
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +61,8 @@ pub(super) struct Load {
     client: Client,
     shop: String,
     skus: Vec<String>,
+    /// How often one of the first n items is wanted, not yet divided by the last of these.
+    weights: Vec<f64>,
     journal: Mutex<File>,
     samples: Mutex<Vec<Sample>>,
     failures: Mutex<BTreeMap<String, Failures>>,
@@ -71,14 +82,21 @@ impl Load {
     pub(super) fn new(shop: String, skus: Vec<String>, journal: &Path) -> Result<Arc<Self>> {
         let client = Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(512).tcp_nodelay(true).build()?;
         let journal = Mutex::new(File::create(journal).with_context(|| format!("create {}", journal.display()))?);
-        Ok(Arc::new(Self { client, shop, skus, journal, samples: Mutex::default(), failures: Mutex::default() }))
+        let weights = (1..=skus.len()).scan(0.0, |sum, rank| {
+            #[expect(clippy::cast_precision_loss, reason = "a number of items")]
+            let weight = 1.0 / rank as f64;
+            *sum += weight;
+            Some(*sum)
+        });
+        let weights = weights.collect();
+        Ok(Arc::new(Self { client, shop, skus, weights, journal, samples: Mutex::default(), failures: Mutex::default() }))
     }
 
-    /// Sends `rate` requests a second until `stop`, and waits for the last answer.
+    /// Sends requests until `stop`, more and more of them until they are `rate` a second after [`RAMP`], and waits for the last answer.
     pub(super) async fn run(self: Arc<Self>, rate: u32, stop: CancellationToken) {
         let (begun, mut requests) = (Instant::now(), JoinSet::new());
         for number in 0_u32.. {
-            let due = begun + Duration::from_secs(1) / rate * number;
+            let due = begun + due(number, rate);
             if stop.run_until_cancelled(sleep_until(due)).await.is_none() {
                 break;
             }
@@ -99,7 +117,7 @@ impl Load {
             share if share < BROWSE + CART => Kind::Cart,
             _ => Kind::Order,
         };
-        let sku = &self.skus[usize::try_from(dice).unwrap_or_default() % self.skus.len()];
+        let sku = &self.skus[self.popular(dice.wrapping_mul(0xD134_2543_DE82_EF95) >> 32)];
         // Who orders does it with a cart of their own, so that no other order empties it.
         let session = if kind == Kind::Order { format!("load-{}", Uuid::now_v7().simple()) } else { format!("load-{shopper}") };
         let outcome = match kind {
@@ -115,6 +133,13 @@ impl Load {
             let reason = reason.or_insert(Failures { count: 0, first: due, last: due });
             *reason = Failures { count: reason.count + 1, first: reason.first.min(due), last: reason.last.max(due) };
         }
+    }
+
+    /// An item by its popularity: the n-th is wanted 1/n as often as the first (Zipf). `dice` has 32 bits.
+    fn popular(&self, dice: u64) -> usize {
+        #[expect(clippy::cast_precision_loss, reason = "32 bits")]
+        let share = dice as f64 / f64::from(u32::MAX) * self.weights.last().copied().unwrap_or_default();
+        self.weights.partition_point(|weight| *weight < share).min(self.skus.len() - 1)
     }
 
     async fn put(&self, sku: &str, session: &str, region: Region, quantity: u64) -> Result<Value> {
@@ -136,7 +161,7 @@ impl Load {
         if let Some(body) = &body {
             request = request.header("Idempotency-Key", &key).json(body);
         }
-        let response = request.send().await?;
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
         let answer: Value = response.json().await.unwrap_or_default();
         anyhow::ensure!(status.is_success(), "{status} {}", answer["reason"]);
@@ -160,5 +185,21 @@ impl Load {
             format!("  {} due at {:.1} to {:.1} s: {reason}", found.count, since(found.first), since(found.last))
         };
         failures.iter().map(told).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_grows_and_then_stays() {
+        let count = |from: u64, to: u64| {
+            let is_within = |number: &u32| (Duration::from_secs(from)..Duration::from_secs(to)).contains(&due(*number, 1000));
+            (0..40_000).filter(is_within).count()
+        };
+        assert!((20..=30).contains(&count(0, 1)), "{}", count(0, 1));
+        assert!((970..=980).contains(&count(19, 20)), "{}", count(19, 20));
+        assert!((999..=1001).contains(&count(20, 21)) && (999..=1001).contains(&count(30, 31)));
     }
 }

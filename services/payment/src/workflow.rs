@@ -5,8 +5,8 @@
 //!                     │                        └── no answer, or the caller went away ──> start soon ─┐
 //!                     └── the process dies ──> sweeper, a few seconds later ────────────────────────>├──> workflow: again, until settled
 //! ```
-//! Nothing here is needed to answer a call. While Temporal is away intents stay open in the database, and the sweeper starts their workflows
-//! later. What keeps money right is the row and the provider's keys; a workflow only brings the patience.
+//! Nothing here is needed to answer a call. While Temporal is away intents stay open in the database; their workflows are started when it is
+//! back. What keeps money right is the row and the provider's keys; a workflow only brings the patience.
 
 mod calls;
 mod charge;
@@ -20,9 +20,7 @@ use std::time::Duration;
 use ids::OrderId;
 use rpc::process::Fatal;
 use temporal::Temporal;
-use temporalio_client::Client;
 use temporalio_sdk::WorkerOptions;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use charge::PaymentCharge;
@@ -81,13 +79,12 @@ pub fn id(order_id: OrderId, intent: &Intent) -> String {
 /// The other end of a [`Starter`].
 pub(crate) struct Workflows {
     errands: Errands,
-    client: watch::Sender<Option<Client>>,
 }
 
 /// A starter and what runs it.
 pub(crate) fn channel() -> (Starter, Workflows) {
-    let (starter, errands, client) = starter::channel();
-    (starter, Workflows { errands, client })
+    let (starter, errands) = starter::channel();
+    (starter, Workflows { errands })
 }
 
 impl Workflows {
@@ -98,7 +95,6 @@ impl Workflows {
     pub(crate) async fn run(mut self, temporal: Temporal, steps: Steps, shutdown: CancellationToken) -> Result<(), Fatal> {
         while let Some(client) = shutdown.run_until_cancelled(temporal.connect("payment")).await.transpose()? {
             let options = worker(steps.clone())?;
-            self.client.send_replace(Some(client.clone()));
             let stopped = CancellationToken::new();
             let working = async {
                 let worked = temporal::work(client.clone(), options, shutdown.clone()).await;
@@ -106,7 +102,6 @@ impl Workflows {
                 worked
             };
             let (worked, _) = tokio::join!(working, stopped.run_until_cancelled(self.errands.run(client.clone())));
-            self.client.send_replace(None);
             if let Err(error) = worked {
                 tracing::warn!(error = %error, "the temporal worker stopped by itself; it is connected anew");
                 shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;

@@ -9,14 +9,14 @@ use std::{
 use ids::OrderId;
 use temporalio_client::{Client, WorkflowIdReusePolicy, WorkflowStartOptions, errors::WorkflowStartError};
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 
 use super::{Kind, PaymentCharge, PaymentRefund, PaymentReversal, Step, TASK_QUEUE};
 use crate::{domain::Intent, metrics};
 
-/// Errands that wait for their turn; more are left to the sweeper.
+/// Errands that wait for their turn, or for Temporal; more are left to the sweeper.
 const WAITING: usize = 10_000;
 /// Errands under way at once.
 const CONCURRENT: usize = 16;
@@ -33,19 +33,27 @@ struct Errand {
     traceparent: Option<String>,
 }
 
-/// What was started lately.
+/// What waits to be started, without a time, and what was started lately.
 #[derive(Debug, Clone, Default)]
-struct Recent(Arc<Mutex<HashMap<Name, Instant>>>);
+struct Recent(Arc<Mutex<HashMap<Name, Option<Instant>>>>);
 
 impl Recent {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Option<Instant>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True when it was not there.
-    fn note(&self, name: Name, now: Instant) -> bool {
-        let before = self.lock().insert(name, now);
-        before.is_none_or(|before| now.duration_since(before) >= REST)
+    /// True when it neither waits nor rests; it waits from now on.
+    fn wait(&self, name: &Name, now: Instant) -> bool {
+        let mut recent = self.lock();
+        if recent.get(name).is_some_and(|started| started.is_none_or(|at| now.duration_since(at) < REST)) {
+            return false;
+        }
+        recent.insert(name.clone(), None);
+        true
+    }
+
+    fn rest(&self, name: Name, now: Instant) {
+        self.lock().insert(name, Some(now));
     }
 
     fn forget(&self, name: &Name) {
@@ -53,7 +61,7 @@ impl Recent {
     }
 
     fn forget_old(&self, now: Instant) {
-        self.lock().retain(|_, at| now.duration_since(*at) < REST);
+        self.lock().retain(|_, started| started.is_none_or(|at| now.duration_since(at) < REST));
     }
 }
 
@@ -62,7 +70,6 @@ impl Recent {
 pub(crate) struct Starter {
     queue: mpsc::Sender<Errand>,
     recent: Recent,
-    client: watch::Receiver<Option<Client>>,
 }
 
 /// The other end of a [`Starter`].
@@ -71,19 +78,18 @@ pub(super) struct Errands {
     recent: Recent,
 }
 
-/// A starter, what does its errands, and where it is told of the connection.
-pub(super) fn channel() -> (Starter, Errands, watch::Sender<Option<Client>>) {
+/// A starter and what does its errands.
+pub(super) fn channel() -> (Starter, Errands) {
     let (queue, waiting) = mpsc::channel(WAITING);
-    let (client, connected) = watch::channel(None);
     let recent = Recent::default();
-    (Starter { queue, recent: recent.clone(), client: connected }, Errands { queue: waiting, recent }, client)
+    (Starter { queue, recent: recent.clone() }, Errands { queue: waiting, recent })
 }
 
 impl Starter {
-    /// Starts the workflow that follows `intent`, in the background. One that cannot be started now is left to the sweeper.
+    /// Starts the workflow that follows `intent`, in the background, as soon as Temporal is there. One that cannot be started is left to the sweeper.
     pub(crate) fn start_soon(&self, order_id: OrderId, intent: Intent) {
         let name = (order_id, intent.clone());
-        if self.client.borrow().is_none() || !self.recent.note(name.clone(), Instant::now()) {
+        if !self.recent.wait(&name, Instant::now()) {
             return;
         }
         let traceparent = telemetry::current_traceparent();
@@ -136,8 +142,12 @@ impl Errands {
                 let started =
                     timeout(PATIENCE, start(&client, errand)).await.unwrap_or_else(|_| Err("temporal does not answer".to_owned()));
                 match started {
-                    Ok(true) => metrics::count_started(Kind::of(&name.1)),
-                    Ok(false) => {}
+                    Ok(is_new) => {
+                        if is_new {
+                            metrics::count_started(Kind::of(&name.1));
+                        }
+                        recent.rest(name, Instant::now());
+                    }
                     Err(error) => {
                         tracing::warn!(order.id = %name.0, intent = ?name.1, error, "not started; the sweeper makes up for it");
                         recent.forget(&name);
@@ -179,16 +189,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_started_rests_and_may_then_be_started_again() {
+    fn what_waits_or_was_started_rests_and_may_then_be_started_again() {
         let (recent, now) = (Recent::default(), Instant::now());
         let name = (OrderId::from_uuid(uuid::Uuid::now_v7()), Intent::Capture);
-        assert!(recent.note(name.clone(), now));
-        assert!(!recent.note(name.clone(), now));
+        assert!(recent.wait(&name, now));
+        recent.forget_old(now + REST);
+        assert!(!recent.wait(&name, now + REST), "it waits, however long");
         recent.forget(&name);
-        assert!(recent.note(name.clone(), now), "it could not be started");
-        assert!(recent.note((name.0, Intent::Void), now), "each intent rests by itself");
+        assert!(recent.wait(&name, now), "it could not be started");
+        assert!(recent.wait(&(name.0, Intent::Void), now), "each intent waits by itself");
+        recent.rest(name.clone(), now);
+        assert!(!recent.wait(&name, now));
+        assert!(recent.wait(&name, now + REST));
+        recent.rest(name, now);
+        recent.rest((recent.lock().keys().next().unwrap().0, Intent::Void), now);
         recent.forget_old(now + REST);
         assert!(recent.lock().is_empty());
-        assert!(recent.note(name, now + REST));
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::{Answer, World, new_order};
 
-/// A service that finds its Temporal.
+/// A service with a Temporal, which it may not have found yet.
 struct Followed {
     world: World,
     temporal: Mutex<Temporal>,
@@ -33,12 +33,6 @@ impl Followed {
             [("TEMPORAL_ADDRESS", temporal.address()), ("FOLLOW_AFTER", follow_after.to_owned()), ("STEP_UP_PATIENCE", "1s".to_owned())];
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         let world = World::with(&testkit::fresh_folder("psp"), "300ms", &env).await;
-        // What is left open before that is the sweeper's, and most tests are without one.
-        eventually("the service finds temporal", Duration::from_secs(20), async || {
-            let log = world.service.lock().await.log();
-            if log.contains("temporal is there") { Ok(()) } else { Err(log) }
-        })
-        .await;
         Self { world, temporal: Mutex::new(temporal) }
     }
 
@@ -299,6 +293,19 @@ async fn without_temporal_calls_are_answered_and_what_they_leave_open_waits_for_
         .await;
     }
     assert_eq!(world.reconcile("").await.differences, []);
+}
+
+#[tokio::test]
+async fn what_is_left_open_before_temporal_is_found_is_followed_without_a_sweep() {
+    let world = Followed::new(NEVER).await;
+    world.temporal.lock().await.kill();
+    world.service.lock().await.kill_and_restart().await;
+    let order = world.ordered(false).await;
+    world.set(json!({ "down": "unavailable" })).await;
+    fails(&world.capture(&order).await);
+    world.set(json!({ "down": "no" })).await;
+    world.temporal.lock().await.restart().await;
+    world.comes_to(&order, Captured).await;
 }
 
 #[tokio::test]

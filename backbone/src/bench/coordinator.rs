@@ -77,13 +77,14 @@ async fn one(make: &Make, folder: &std::path::Path, figures: &mut Figures) -> Re
     sleep(REST).await;
     figures.at_rest.push(cluster.memory());
     let leader = cluster.leader().await?;
-    load::fill(&cluster, leader, WRITERS, HISTORY).await?;
+    load::fill(&cluster, leader, WRITERS, HISTORY).await.context("make a history")?;
     figures.with_history.push(cluster.memory());
     let mut measured = Vec::new();
     for (clients, to) in loads() {
         let sites = if to == To::Leader { vec![cluster.leader().await?] } else { vec![0, 1, 2] };
-        load::put(&cluster, clients, WARM, &sites).await?;
-        measured.push(load::put(&cluster, clients, LENGTH, &sites).await?);
+        let put = async |length| load::put(&cluster, clients, length, &sites).await.with_context(|| described(clients, to));
+        put(WARM).await?;
+        measured.push(put(LENGTH).await?);
     }
     figures.loads.push(measured);
     figures.next_write.push(cluster.lose_leader().await?.as_secs_f64());

@@ -14,10 +14,13 @@ mod leases;
 mod read;
 mod txn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use self::leases::Lease;
 pub use self::{
@@ -67,9 +70,21 @@ impl Version {
     }
 }
 
-/// The versions of one key, oldest first; never empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct History(Vec<Version>);
+/// The versions of one key, oldest first; never empty. Shared with frozen states, and copied when it changes after that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct History(Arc<Vec<Version>>);
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for History {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(|versions| Self(Arc::new(versions)))
+    }
+}
 
 impl History {
     /// What the key was at `revision`; nothing when it was not there.
@@ -245,7 +260,7 @@ impl Mvcc {
             None => Bytes::copy_from_slice(key),
         };
         self.changes.push_back(Touched { modified: version.modified, sub: version.sub, key: own.clone() });
-        let history = &mut self.keys.entry(own.clone()).or_default().0;
+        let history = Arc::make_mut(&mut self.keys.entry(own.clone()).or_default().0);
         if history.len() == history.capacity() {
             // Most keys have few versions, and the usual first step is to room for four.
             history.reserve_exact(history.len().div_ceil(2).max(1));
@@ -309,11 +324,18 @@ impl Mvcc {
         let newer = history.0.partition_point(|version| version.modified <= upto);
         let Some(last) = newer.checked_sub(1) else { return };
         let kept = if history.0[last].value.is_some() || history.0[last].modified == upto { last } else { newer };
-        self.size -= history.0.drain(..kept).map(|version| version.size(key)).sum::<usize>();
-        history.0.shrink_to_fit();
-        if history.0.is_empty() {
+        let history = Arc::make_mut(&mut history.0);
+        self.size -= history.drain(..kept).map(|version| version.size(key)).sum::<usize>();
+        history.shrink_to_fit();
+        if history.is_empty() {
             self.keys.remove(key);
         }
+    }
+
+    /// The state as it is now, for a snapshot; what a snapshot leaves out is left out. Costs a step for each key, not for each version.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self { keys: self.keys.clone(), leases: self.leases.clone(), published: self.published.clone(), changes: VecDeque::new(), ..*self }
     }
 
     /// Rebuilds what a snapshot leaves out.

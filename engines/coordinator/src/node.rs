@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::relay::Relays;
 use crate::{
     Refusal,
-    raft::{Change, Log, Machine, Peers, Raft, Site, Snapshots, State},
+    raft::{Change, Heard, Log, Machine, Peers, Raft, Site, Snapshots, State},
     wal,
     wire::{
         coordinator::v1::{
@@ -68,6 +68,14 @@ pub struct Options {
     pub wal: wal::Options,
 }
 
+impl Options {
+    /// Whether a leader answers reads alone while a majority has heard of it lately.
+    #[must_use]
+    pub fn has_lease_reads(&self) -> bool {
+        self.reads == ReadPolicy::LeaseRead
+    }
+}
+
 /// Why a site cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,6 +101,7 @@ struct Inner {
     raft: Raft,
     state: Arc<State>,
     relays: Relays,
+    heard: Heard,
     /// Whether this site leads and hears no majority.
     alone: watch::Sender<bool>,
     reads: mpsc::UnboundedSender<oneshot::Sender<Result<(), Refusal>>>,
@@ -149,13 +158,18 @@ impl Node {
         let machine = Machine::new(state.clone(), snapshots);
         let id = site_id(&options.peer_url);
         let peers = Peers::new(options.source, options.routes.clone(), options.election_timeout * 2);
+        if options.has_lease_reads() {
+            // It may have answered a leader right before it ended, and has forgotten when: so it elects nobody before that leader's lease ends.
+            tokio::time::sleep(options.election_timeout).await;
+        }
         let raft = Raft::new(id, config, peers.clone(), log, machine).await.map_err(|error| Error::Raft(error.to_string()))?;
+        let heard = peers.heard().clone();
         let relays = Relays::new(peers, options.election_timeout * 2);
         let alone = watch::Sender::new(false);
         let (reads, asked) = mpsc::unbounded_channel();
         let request_timeout = Duration::from_secs(5) + options.election_timeout * 2;
         let cluster_id = number(&options.cluster);
-        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, relays, alone, reads, request_timeout }));
+        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, relays, heard, alone, reads, request_timeout }));
         node.found().await?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().serve_reads(asked)));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().end_leases()));
@@ -344,7 +358,8 @@ impl Node {
     /// # Errors
     /// When Raft has stopped.
     pub async fn snapshot(&self) -> Result<(i64, Bytes), Refusal> {
-        self.raft().with_state_machine(|machine| Box::pin(async move { machine.pack() })).await.map_err(|_| Refusal::Stopped)
+        let frozen = self.raft().with_state_machine(|machine| Box::pin(async move { machine.freeze() })).await;
+        frozen.map_err(|_| Refusal::Stopped)?.pack().await.map_err(|_| Refusal::Stopped)
     }
 
     /// Hands leadership over when this site has it, and stops Raft.

@@ -20,9 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub(crate) use self::{
     log::Log,
     machine::{Machine, State},
-    network::Peers,
+    network::{Heard, Peers},
     peer::Peer,
-    snapshot::Snapshots,
+    snapshot::{Body, Snapshots},
 };
 use crate::{Refusal, wire::coordinator::v1::Reply};
 
@@ -45,7 +45,7 @@ pub(crate) type LogId = LogIdOf<Types>;
 pub(crate) type Vote = VoteOf<Types>;
 pub(crate) type Membership = StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = SnapshotMetaOf<Types>;
-pub(crate) type Snapshot = SnapshotOf<Types, Bytes>;
+pub(crate) type Snapshot = SnapshotOf<Types, Body>;
 
 /// Where the other sites reach one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

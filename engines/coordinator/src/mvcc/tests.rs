@@ -205,9 +205,14 @@ proptest! {
     fn every_read_and_watch_agrees_with_the_reference(steps in steps()) {
         let mut mvcc = Mvcc::default();
         let mut reference = Reference { states: vec![Keys::new()], compacted: 0, leases: BTreeMap::new() };
+        let mut frozen = Vec::new();
         for step in &steps {
             run(&mut mvcc, &mut reference, step);
             prop_assert_eq!(mvcc.revision(), reference.revision());
+            frozen.push((mvcc.frozen(), postcard::to_stdvec(&mvcc).unwrap()));
+        }
+        for (frozen, then) in &frozen {
+            prop_assert_eq!(&postcard::to_stdvec(frozen).unwrap(), then, "what goes on does not change it");
         }
         for revision in 1..=reference.revision() + 1 {
             let request = RangeRequest { key: key(0), range_end: Bytes::from_static(&[0]), revision, ..RangeRequest::default() };

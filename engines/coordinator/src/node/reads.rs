@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use openraft::async_runtime::watch::WatchReceiver as _;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
 
 use super::Node;
 use crate::{
@@ -61,12 +65,24 @@ impl Node {
     /// As the leader: the index that a read must have seen, once a majority has confirmed that this site leads.
     pub(super) async fn read_index(&self) -> Result<u64, Refusal> {
         use openraft::errors::{LinearizableReadError, RaftError};
-        match self.raft().get_read_linearizer(self.0.options.reads.clone()).await {
-            Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+        let asked = Instant::now();
+        let linearizer = match self.raft().get_read_linearizer(self.0.options.reads.clone()).await {
+            Ok(linearizer) => linearizer,
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_) | LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(Refusal::NotLeader)
+                return Err(Refusal::NotLeader);
             }
-            Err(RaftError::Fatal(_)) => Err(Refusal::Stopped),
-        }
+            Err(RaftError::Fatal(_)) => return Err(Refusal::Stopped),
+        };
+        let since = if self.0.options.has_lease_reads() { Instant::now() - self.0.options.election_timeout } else { asked };
+        if self.is_confirmed(since) { Ok(linearizer.read_log_id().index()) } else { Err(Refusal::NotLeader) }
+    }
+
+    /// As the leader: whether a majority has answered what this site sent in its term at `since` or later.
+    fn is_confirmed(&self, since: Instant) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let answered = |site: &&u64| **site == self.id() || self.0.heard.has(**site, metrics.current_term, since);
+        let voters = metrics.membership_config.membership().get_joint_config();
+        metrics.current_leader == Some(self.id()) && voters.iter().all(|voters| voters.iter().filter(answered).count() * 2 > voters.len())
     }
 }

@@ -14,11 +14,11 @@ use openraft::{
     storage::{EntryResponder, RaftStateMachine},
 };
 use prost::Message as _;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
-    Answer, Change, LogId, Membership, Snapshot, SnapshotMeta, Snapshots, Types,
-    frame::{decode, encode},
+    Answer, Body, Change, LogId, Membership, Snapshot, SnapshotMeta, Snapshots, Types,
+    frame::{decode, encode, encode_into},
     snapshot::pack,
 };
 use crate::{
@@ -30,6 +30,8 @@ use crate::{
 
 /// Entries that are applied under one lock.
 const TOGETHER: usize = 256;
+/// Priority of the threads that write and read snapshots.
+const NICE: i32 = 10;
 
 /// How far the state has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,11 +110,10 @@ impl Machine {
         Self { state, snapshots, applied: None, membership: Membership::default() }
     }
 
-    /// The state as it is now, packed, and its revision.
-    pub(crate) fn pack(&self) -> (i64, Bytes) {
+    /// The state as it is now; what goes on does not change it.
+    pub(crate) fn freeze(&self) -> Frozen {
         let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        let mvcc = self.state.mvcc();
-        (mvcc.revision(), pack(&meta, &encode(&*mvcc)))
+        Frozen { meta, mvcc: self.state.mvcc().frozen() }
     }
 
     fn publish(&self) {
@@ -132,7 +133,7 @@ fn carry_out(mvcc: &mut Mvcc, change: &Change) -> io::Result<(Answer, Option<i64
 }
 
 impl RaftStateMachine<Types> for Machine {
-    type SnapshotData = Bytes;
+    type SnapshotData = Body;
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Membership)> {
@@ -185,14 +186,18 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        Builder { meta, body: encode(&*self.state.mvcc()), snapshots: self.snapshots.clone() }
+        Builder { frozen: Some(self.freeze()), snapshots: self.snapshots.clone() }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
-        let restored = decode::<Mvcc>(&snapshot)?.restored();
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Body) -> io::Result<()> {
         let (snapshots, saved) = (self.snapshots.clone(), meta.clone());
-        tokio::task::spawn_blocking(move || snapshots.save(&saved, &snapshot)).await.map_err(io::Error::other)??;
+        let restored = in_background(move || {
+            let bytes = snapshot.whole()?;
+            let restored = decode::<Mvcc>(&bytes)?.restored();
+            snapshots.save(&saved, |out| out.write_all(&bytes))?;
+            Ok(restored)
+        });
+        let restored = restored.await?;
         self.state.set(|mvcc| *mvcc = restored);
         (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
         self.publish();
@@ -201,24 +206,51 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         let snapshots = self.snapshots.clone();
-        tokio::task::spawn_blocking(move || snapshots.load()).await.map_err(io::Error::other)?
+        in_background(move || snapshots.load()).await
     }
 }
 
-/// A snapshot that was taken and is not yet on disk.
+/// The state as it was at one place of the log.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    meta: SnapshotMeta,
+    mvcc: Mvcc,
+}
+
+impl Frozen {
+    /// All of it as one piece of bytes, and its revision.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub(crate) async fn pack(self) -> io::Result<(i64, Bytes)> {
+        in_background(move || Ok((self.mvcc.revision(), pack(&self.meta, &encode(&self.mvcc))))).await
+    }
+}
+
+/// A snapshot that is to be written.
 #[derive(Debug)]
 pub(crate) struct Builder {
-    meta: SnapshotMeta,
-    body: Bytes,
+    frozen: Option<Frozen>,
     snapshots: Snapshots,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
-    type SnapshotData = Bytes;
+    type SnapshotData = Body;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (snapshots, meta, body) = (self.snapshots.clone(), self.meta.clone(), self.body.clone());
-        tokio::task::spawn_blocking(move || snapshots.save(&meta, &body)).await.map_err(io::Error::other)??;
-        Ok(Snapshot { meta: self.meta.clone(), snapshot: self.body.clone() })
+        let frozen = self.frozen.take().ok_or_else(|| io::Error::other("a snapshot is built once"))?;
+        let snapshots = self.snapshots.clone();
+        in_background(move || snapshots.save(&frozen.meta, |out| encode_into(&frozen.mvcc, out))).await
     }
+}
+
+/// Does `work` on a thread that makes way for all others: a large state takes seconds, and the log must go on meanwhile.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new().name("snapshot".to_owned()).spawn(move || {
+        // Linux takes "this process" for the calling thread alone. Without it the work is only less polite.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = done.send(work());
+    })?;
+    result.await.unwrap_or_else(|_| Err(io::Error::other("the thread of a snapshot ended early")))
 }

@@ -1,34 +1,31 @@
 //! How this site reaches the others: one connection each for the log, for heartbeats and for snapshots, so that none waits behind another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use openraft::{
     OptionalSend, RaftNetworkFactory, RaftNetworkV2,
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::{Backoff, RPCOption},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse,
-        VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
 
 use super::{
-    Site, Snapshot, Types, Vote,
+    Body, Site, Snapshot, Types, Vote,
     frame::{decode, frame},
     peer::{Question, SnapshotHead},
 };
@@ -49,13 +46,14 @@ pub(crate) struct Peers {
     routes: Arc<BTreeMap<String, String>>,
     connect: Duration,
     channels: Arc<Mutex<HashMap<String, Channel>>>,
+    heard: Heard,
 }
 
 impl Peers {
     /// `connect` is how long a connection may take to be made.
     #[must_use]
     pub(crate) fn new(source: Option<IpAddr>, routes: BTreeMap<String, String>, connect: Duration) -> Self {
-        Self { source, routes: Arc::new(routes), connect, channels: Arc::default() }
+        Self { source, routes: Arc::new(routes), connect, channels: Arc::default(), heard: Heard::default() }
     }
 
     fn endpoint(&self, url: &str) -> Result<Endpoint, Status> {
@@ -75,6 +73,12 @@ impl Peers {
             .initial_connection_window_size(8 << 20)
             .local_address(self.source);
         Ok(client(endpoint.connect_lazy()))
+    }
+
+    /// What the other sites have answered.
+    #[must_use]
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// The connection that calls of clients are passed on over.
@@ -108,8 +112,8 @@ fn client(channel: Channel) -> PeerServiceClient<Channel> {
 impl RaftNetworkFactory<Types> for Peers {
     type Network = Link;
 
-    async fn new_client(&mut self, _: u64, site: &Site) -> Link {
-        Link { client: self.connect(&site.peer_url) }
+    async fn new_client(&mut self, target: u64, site: &Site) -> Link {
+        Link { client: self.connect(&site.peer_url), target, heard: self.heard.clone() }
     }
 }
 
@@ -117,6 +121,43 @@ impl RaftNetworkFactory<Types> for Peers {
 #[derive(Debug)]
 pub(crate) struct Link {
     client: Result<PeerServiceClient<Channel>, Status>,
+    target: u64,
+    heard: Heard,
+}
+
+/// Term and moment of sending of a message.
+type Sent = (u64, Instant);
+
+/// For each site: term and moment of sending of the newest message of this leader that it has answered. Cheap to clone.
+///
+/// Raft's own record of this takes the answer to one append for the answer to those after it that hold no entry (openraft 0.10.0-alpha.37,
+/// `InflightAppendQueue::drain_acked`). A leader that stood still could then take an old answer, read on waking up, for a new one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<HashMap<u64, Sent>>>);
+
+impl Heard {
+    fn note(&self, site: u64, sent: Sent) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = heard.entry(site).or_insert(sent);
+        *newest = sent.max(*newest);
+    }
+
+    /// Whether `site` has answered a message of `term` that was sent at `since` or later.
+    #[must_use]
+    pub(crate) fn has(&self, site: u64, term: u64, since: Instant) -> bool {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&site).is_some_and(|(of, sent)| *of == term && *sent >= since)
+    }
+}
+
+/// What was sent over one stream and is not answered yet, oldest first: answers come in the order of the messages.
+#[derive(Debug, Clone, Default)]
+struct Unanswered(Arc<Mutex<VecDeque<Sent>>>);
+
+impl Unanswered {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Sent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn unreachable(status: &Status) -> RPCError<Types> {
@@ -141,7 +182,7 @@ impl Link {
 }
 
 impl RaftNetworkV2<Types> for Link {
-    type SnapshotData = Bytes;
+    type SnapshotData = Body;
 
     async fn append_entries(
         &mut self,
@@ -162,27 +203,32 @@ impl RaftNetworkV2<Types> for Link {
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            let unanswered = Arc::new(AtomicUsize::new(0));
+            let unanswered = Unanswered::default();
             let sent = unanswered.clone();
             let frames = input.map(move |request| {
-                sent.fetch_add(1, Ordering::AcqRel);
+                sent.lock().push_back((request.vote.leader_id.term, Instant::now()));
                 frame(&request)
             });
             let mut client = self.client()?;
             let opened = tokio::time::timeout(SILENCE, client.append(frames)).await;
             let opened = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))).map_err(|status| unreachable(&status))?;
-            let answers = futures::stream::unfold(Some((opened.into_inner(), unanswered)), |state| async move {
-                let (mut answers, unanswered) = state?;
+            let (heard, target) = (self.heard.clone(), self.target);
+            let answers = futures::stream::unfold(Some((opened.into_inner(), unanswered, heard)), move |state| async move {
+                let (mut answers, unanswered, heard) = state?;
                 loop {
                     return match tokio::time::timeout(SILENCE, answers.message()).await {
                         // Nothing was asked, so silence is no sign.
-                        Err(_) if unanswered.load(Ordering::Acquire) == 0 => continue,
+                        Err(_) if unanswered.lock().is_empty() => continue,
                         Err(_) => Some((Err(unreachable(&Status::deadline_exceeded("no answer"))), None)),
                         Ok(Err(status)) => Some((Err(unreachable(&status)), None)),
                         Ok(Ok(None)) => None,
                         Ok(Ok(Some(answer))) => {
-                            unanswered.fetch_sub(1, Ordering::AcqRel);
-                            Some((decode(&answer.body).map_err(|error| failed(&error)), Some((answers, unanswered))))
+                            let sent = unanswered.lock().pop_front();
+                            let answer = decode::<StreamAppendResult<Types>>(&answer.body).map_err(|error| failed(&error));
+                            if let (Some(sent), Ok(Ok(_) | Err(StreamAppendError::Conflict(_)))) = (sent, &answer) {
+                                heard.note(target, sent);
+                            }
+                            Some((answer, Some((answers, unanswered, heard))))
                         }
                     };
                 }
@@ -206,10 +252,11 @@ impl RaftNetworkV2<Types> for Link {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let head = SnapshotHead { vote, meta: snapshot.meta, length: snapshot.snapshot.len() as u64 };
         let body = snapshot.snapshot;
-        let chunks = (0..body.len()).step_by(CHUNK).map(move |start| Frame { body: body.slice(start..(start + CHUNK).min(body.len())) });
-        let frames = futures::stream::iter(std::iter::once(frame(&head)).chain(chunks.collect::<Vec<_>>()));
+        let head = SnapshotHead { vote, meta: snapshot.meta, length: body.len() };
+        // One that cannot be read to its end comes up short, and is refused.
+        let pieces = (0..body.len()).step_by(CHUNK).map_while(move |at| Some(Frame { body: body.piece(at, CHUNK).ok()? }));
+        let frames = futures::stream::iter(std::iter::once(frame(&head)).chain(pieces));
         let mut client = self.client.clone().map_err(|status| StreamingError::Unreachable(Unreachable::new(&status)))?;
         let sent = tokio::time::timeout(option.soft_ttl(), client.install_snapshot(frames));
         let answer = tokio::select! {
@@ -231,5 +278,97 @@ impl RaftNetworkV2<Types> for Link {
     /// Short, and it stays short: a site that comes back must be heard of within an election timeout.
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(std::iter::repeat(Duration::from_millis(50))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use tokio::sync::{mpsc, oneshot};
+    use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+    use tonic::{Request, Response, Streaming, transport::Server};
+
+    use super::*;
+    use crate::{
+        raft::LogId,
+        wire::coordinator::v1::{
+            Answers, Calls,
+            peer_service_server::{PeerService, PeerServiceServer},
+        },
+    };
+
+    /// A site that takes appends and answers when it is told to.
+    struct Slow(Mutex<Option<mpsc::Receiver<oneshot::Sender<()>>>>);
+
+    type Answering<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+    #[tonic::async_trait]
+    impl PeerService for Slow {
+        type AppendStream = Answering<Frame>;
+        type RelayStream = Answering<Answers>;
+
+        async fn append(&self, _: Request<Streaming<Frame>>) -> Result<Response<Self::AppendStream>, Status> {
+            let told = self.0.lock().unwrap().take().expect("one stream");
+            let answers = ReceiverStream::new(told).map(|done| {
+                let _ = done.send(());
+                Ok(frame(&StreamAppendResult::<Types>::Ok(Some(LogId::new_term_index(1, 7)))))
+            });
+            Ok(Response::new(answers.boxed()))
+        }
+
+        async fn ask(&self, _: Request<Frame>) -> Result<Response<Frame>, Status> {
+            unimplemented!()
+        }
+
+        async fn install_snapshot(&self, _: Request<Streaming<Frame>>) -> Result<Response<Frame>, Status> {
+            unimplemented!()
+        }
+
+        async fn relay(&self, _: Request<Streaming<Calls>>) -> Result<Response<Self::RelayStream>, Status> {
+            unimplemented!()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_tells_of_its_own_message_and_not_of_the_one_after_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, told) = mpsc::channel(1);
+        let site = PeerServiceServer::new(Slow(Mutex::new(Some(told))));
+        tokio::spawn(Server::builder().add_service(site).serve_with_incoming(TcpListenerStream::new(listener)));
+
+        let mut peers = Peers::new(None, BTreeMap::new(), Duration::from_secs(1));
+        let mut link = peers.new_client(9, &Site { peer_url: url }).await;
+        let (send, requests) = mpsc::channel(1);
+        let append = || AppendEntriesRequest::<Types> {
+            vote: Vote::new_committed(1, 3),
+            prev_log_id: Some(LogId::new_term_index(1, 7)),
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        send.send(append()).await.unwrap();
+        let mut answers = link.stream_append(ReceiverStream::new(requests), RPCOption::new(Duration::from_secs(1))).await.unwrap();
+        let mut answer = async || {
+            let (done, answered) = oneshot::channel();
+            tell.send(done).await.unwrap();
+            answers.next().await.unwrap().unwrap().unwrap();
+            answered.await.unwrap();
+        };
+        let begun = Instant::now() - Duration::from_secs(60);
+        while send.capacity() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let between = Instant::now();
+        send.send(append()).await.unwrap();
+        while send.capacity() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!peers.heard().has(9, 1, begun), "nothing is answered");
+        answer().await;
+        assert!(peers.heard().has(9, 1, begun) && !peers.heard().has(9, 1, between), "only the first is answered");
+        assert!(!peers.heard().has(9, 2, begun) && !peers.heard().has(8, 1, begun), "another term, another site");
+        answer().await;
+        assert!(peers.heard().has(9, 1, between));
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Snapshot, SnapshotMeta, Types, Vote,
+    Body, Snapshot, SnapshotMeta, Types, Vote,
     frame::{decode, frame},
 };
 use crate::{
@@ -93,7 +93,7 @@ impl PeerService for Peer {
         if body.len() as u64 != head.length {
             return Err(Status::invalid_argument("a snapshot shorter than was said"));
         }
-        let snapshot = Snapshot { meta: head.meta, snapshot: body.freeze() };
+        let snapshot = Snapshot { meta: head.meta, snapshot: Body::Held(body.freeze()) };
         let answer = self.node.raft().install_full_snapshot(head.vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(frame(&answer)))
     }

@@ -49,6 +49,29 @@ pub(crate) fn is_linearizable(ops: &[Op]) -> bool {
     false
 }
 
+/// The calls around the first moment up to which no order explains what was seen, oldest first: for whoever has to find out why.
+///
+/// Shown with their times, in microseconds, and with where they were made.
+pub(crate) fn explain<W: std::fmt::Debug + Copy>(calls: &[(W, Op)]) -> String {
+    let until = |moment: u64| -> Vec<Op> {
+        let began = calls.iter().filter(|(_, op)| op.start <= moment);
+        began.map(|(_, op)| Op { end: op.end.filter(|end| *end <= moment), ..*op }).collect()
+    };
+    let mut ends: Vec<u64> = calls.iter().filter_map(|(_, op)| op.end).collect();
+    ends.sort_unstable();
+    let bad = ends.partition_point(|moment| is_linearizable(&until(*moment)));
+    let Some(moment) = ends.get(bad) else { return "every part is linearizable".to_owned() };
+    let near = |op: &Op| op.start <= moment + 20_000_000 && op.end.is_none_or(|end| end + 1_000_000_000 >= *moment);
+    let mut near: Vec<_> = calls.iter().filter(|(_, op)| near(op)).collect();
+    near.sort_by_key(|(_, op)| op.start);
+    let us = |nanos: u64| nanos / 1000;
+    let lines = near.into_iter().map(|(who, op)| {
+        let here = if op.end == Some(*moment) { "  <-- nothing explains it" } else { "" };
+        format!("{:>9} {:>9}  {who:?} {:?}{here}", us(op.start), op.end.map_or("?".to_owned(), |end| us(end).to_string()), op.call)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// A set of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Done(Vec<u64>);
@@ -151,6 +174,14 @@ mod tests {
         assert!(!is_linearizable(&[chain[1], op(Call::Read(Some(2)), 5, 6)]), "nobody wrote what was swapped");
         let failed = op(Call::Swap(0, 9, Some(false)), 5, 6);
         assert!(is_linearizable(&[chain[0], failed]) && !is_linearizable(&[failed]));
+    }
+
+    #[test]
+    fn what_cannot_be_explained_is_shown() {
+        let calls = [op(Call::Write(1), 0, 1000), op(Call::Write(2), 2000, 3000), op(Call::Read(Some(1)), 4000, 5000)];
+        let shown = explain(&calls.map(|op| ("eu", op)));
+        assert_eq!(shown.lines().last().unwrap().trim(), "4         5  \"eu\" Read(Some(1))  <-- nothing explains it");
+        assert_eq!(explain(&[("eu", calls[0])]), "every part is linearizable");
     }
 
     #[test]

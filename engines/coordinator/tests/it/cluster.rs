@@ -63,9 +63,9 @@ fn free_port() -> SocketAddr {
     free_port_at(Ipv4Addr::LOCALHOST.into())
 }
 
+/// Never one that another cluster of this run has, or its clients would talk to the wrong sites.
 fn free_port_at(address: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((address, 0)).expect("loopback has free ports");
-    listener.local_addr().expect("a listener has an address")
+    (address, testkit::free_port()).into()
 }
 
 impl Cluster {

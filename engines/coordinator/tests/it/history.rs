@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::wire::etcdserverpb::{
     Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchRequest,
     compare::{CompareResult, CompareTarget, TargetUnion},
@@ -22,7 +22,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
-    checker::{Call, Op, is_linearizable},
+    checker::{Call, Op, explain, is_linearizable},
     cluster::{Client, Cluster, Make},
 };
 
@@ -37,7 +37,8 @@ struct Board {
     started: Instant,
     stop: AtomicBool,
     values: AtomicU64,
-    ops: Mutex<Vec<(u64, Op)>>,
+    /// Key, site, call.
+    ops: Mutex<Vec<(u64, usize, Op)>>,
     /// Revision and value of every write that was acknowledged.
     written: Mutex<BTreeMap<i64, u64>>,
 }
@@ -111,7 +112,7 @@ async fn work(mut clients: Vec<Client>, board: Arc<Board>, seed: u64) {
         let (to, on, kind) = (dice.random_range(0..clients.len()), dice.random_range(0..KEYS), dice.next_u64());
         if let Some(op) = call(&mut clients[to], &board, on, kind).await {
             let failed = op.end.is_none();
-            board.ops.lock().unwrap().push((on, op));
+            board.ops.lock().unwrap().push((on, to, op));
             if failed {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -184,6 +185,7 @@ async fn run(make: Make, reads: &str) -> Result<()> {
     println!("COORDINATOR_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start(make, 3, &[("READS", reads), ("SNAPSHOT_AFTER", "300")]).await?;
+    let began = humantime::format_rfc3339_micros(std::time::SystemTime::now());
     let board = Arc::new(Board {
         started: Instant::now(),
         stop: AtomicBool::new(false),
@@ -209,13 +211,17 @@ async fn run(make: Make, reads: &str) -> Result<()> {
     let seen = tokio::time::timeout(Duration::from_secs(20), watcher).await.context("the watch catches up")???;
 
     let ops = std::mem::take(&mut *board.ops.lock().unwrap());
-    let done = ops.iter().filter(|(_, op)| op.end.is_some()).count();
+    let done = ops.iter().filter(|(.., op)| op.end.is_some()).count();
     let seconds = usize::try_from(board.started.elapsed().as_secs().max(1))?;
     println!("{done} calls done, {} of unknown outcome, {} events seen", ops.len() - done, seen.len());
     ensure!(done / seconds >= LEAST, "only {done} calls in {seconds} s");
     for on in 0..KEYS {
-        let register: Vec<Op> = ops.iter().filter(|(key, _)| *key == on).map(|(_, op)| *op).collect();
-        ensure!(is_linearizable(&register), "register {on} is not linearizable; seed {seed}");
+        let calls: Vec<(usize, Op)> = ops.iter().filter(|(key, ..)| *key == on).map(|(_, site, op)| (*site, *op)).collect();
+        let register: Vec<Op> = calls.iter().map(|(_, op)| *op).collect();
+        if !is_linearizable(&register) {
+            let logs = (0..3).map(|site| cluster.log(site)).collect::<Vec<_>>().join("\n");
+            bail!("register {on} is not linearizable; seed {seed}\n{}\nbegan {began}\n{logs}", explain(&calls));
+        }
     }
     for (revision, value) in board.written.lock().unwrap().iter() {
         ensure!(seen.get(revision) == Some(value), "revision {revision} was acknowledged and not seen; seed {seed}");

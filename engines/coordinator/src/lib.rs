@@ -24,6 +24,8 @@ pub mod mvcc;
 mod node;
 mod raft;
 mod server;
+#[cfg(test)]
+mod simulation;
 pub mod wal;
 #[expect(
     clippy::allow_attributes,
@@ -43,6 +45,15 @@ pub use crate::{
     lessor::Lessor,
     node::{Node, Options, site_id},
 };
+
+/// Whether this runs in the simulation of the tests. There nothing may be left to another thread: they have a time of their own.
+#[must_use]
+fn is_simulated() -> bool {
+    #[cfg(test)]
+    return turmoil::in_simulation();
+    #[cfg(not(test))]
+    return false;
+}
 
 /// The port of the first region's site; its peer port is one above.
 const PORT: u16 = 21379;

@@ -26,6 +26,12 @@ pub(crate) use self::{
 };
 use crate::{Refusal, wire::coordinator::v1::Reply};
 
+#[cfg(not(test))]
+type Runtime = openraft::TokioRuntime;
+/// In tests Raft's dice can be loaded.
+#[cfg(test)]
+type Runtime = crate::simulation::Loaded;
+
 openraft::declare_raft_types!(
     /// What Raft is made of here: one leader a term, sites numbered by their peer address.
     pub(crate) Types:
@@ -34,6 +40,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Site,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) use self::network::MESSAGE;

@@ -13,6 +13,11 @@ use crate::{
     wire::coordinator::v1::peer_service_server::PeerServiceServer,
 };
 
+/// What answers other sites.
+pub(crate) fn peer(node: &Node) -> PeerServiceServer<Peer> {
+    PeerServiceServer::new(Peer { node: node.clone() }).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE)
+}
+
 /// Runs a site until shutdown.
 pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     metrics::describe();
@@ -22,7 +27,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let listener = TcpIncoming::from(listener).with_nodelay(Some(true));
     let node = Node::start(config.node, process.shutdown.clone()).await?;
 
-    let peer = PeerServiceServer::new(Peer { node: node.clone() }).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE);
+    let peer = peer(&node);
     let (left, leaving) = tokio::sync::oneshot::channel::<()>();
     process.spawn("peer port", async move {
         let server = Server::builder().initial_stream_window_size(4 << 20).initial_connection_window_size(8 << 20);

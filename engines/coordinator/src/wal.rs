@@ -10,6 +10,8 @@
 //! written any more: what the disk holds is then unknown until it is read again.
 
 mod disk;
+#[cfg(test)]
+pub(crate) mod flaky;
 mod record;
 mod recover;
 mod vigil;

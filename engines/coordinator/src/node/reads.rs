@@ -74,7 +74,7 @@ impl Node {
             Err(RaftError::Fatal(_)) => return Err(Refusal::Stopped),
         };
         let since = if self.0.options.has_lease_reads() { Instant::now() - self.0.options.election_timeout } else { asked };
-        if self.is_confirmed(since) { Ok(linearizer.read_log_id().index()) } else { Err(Refusal::NotLeader) }
+        if self.is_confirmed(since) { Ok(linearizer.read_log_id().index().max(self.0.on_disk)) } else { Err(Refusal::NotLeader) }
     }
 
     /// As the leader: whether a majority has answered what this site sent in its term at `since` or later.

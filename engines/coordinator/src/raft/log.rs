@@ -84,6 +84,12 @@ impl Log {
         Ok(Self { held: Arc::new(Mutex::new(held)), wal: Arc::new(wal) })
     }
 
+    /// Index of the last entry; 0 when there never was one.
+    pub(crate) fn last(&self) -> u64 {
+        let held = self.held();
+        held.entries.back().map(openraft::entry::RaftEntry::log_id).or(held.purged).map_or(0, |last| last.index)
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // Nothing that holds it can panic halfway through a change.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

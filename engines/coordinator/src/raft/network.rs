@@ -36,6 +36,8 @@ pub(crate) const MESSAGE: usize = 8 << 20;
 const CHUNK: usize = 1 << 20;
 /// How long a site that has been sent something may stay silent before the stream is given up.
 const SILENCE: Duration = Duration::from_secs(2);
+/// Before a site that could not be reached is tried again. Short: one that comes back must be heard of within an election timeout.
+const REST: Duration = Duration::from_millis(50);
 
 /// Connections to the other sites. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -72,7 +74,7 @@ impl Peers {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20)
             .local_address(self.source);
-        Ok(client(endpoint.connect_lazy()))
+        Ok(client(dial(&endpoint)))
     }
 
     /// What the other sites have answered.
@@ -91,18 +93,27 @@ impl Peers {
             return Ok(client(channel.clone()));
         }
         let endpoint = self.endpoint(url)?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(self.connect)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(1))
             .keep_alive_timeout(SILENCE)
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20)
-            .local_address(self.source)
-            .connect_lazy();
+            .local_address(self.source);
+        let channel = dial(&endpoint);
         channels.insert(url.to_owned(), channel.clone());
         Ok(client(channel))
     }
+}
+
+/// A connection that is made when it is first used.
+fn dial(endpoint: &Endpoint) -> Channel {
+    #[cfg(test)]
+    if crate::is_simulated() {
+        return crate::simulation::dial(endpoint);
+    }
+    endpoint.connect_lazy()
 }
 
 fn client(channel: Channel) -> PeerServiceClient<Channel> {
@@ -211,7 +222,14 @@ impl RaftNetworkV2<Types> for Link {
             });
             let mut client = self.client()?;
             let opened = tokio::time::timeout(SILENCE, client.append(frames)).await;
-            let opened = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))).map_err(|status| unreachable(&status))?;
+            let opened = match opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
+                Ok(opened) => opened,
+                Err(status) => {
+                    // Raft waits before it sends the next append, and one that could not be opened has sent none.
+                    tokio::time::sleep(REST).await;
+                    return Err(unreachable(&status));
+                }
+            };
             let (heard, target) = (self.heard.clone(), self.target);
             let answers = futures::stream::unfold(Some((opened.into_inner(), unanswered, heard)), move |state| async move {
                 let (mut answers, unanswered, heard) = state?;
@@ -275,9 +293,9 @@ impl RaftNetworkV2<Types> for Link {
         self.ask(&Question::TransferLeader(request), option.soft_ttl()).await
     }
 
-    /// Short, and it stays short: a site that comes back must be heard of within an election timeout.
+    /// The same each time, however long it lasts.
     fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(Duration::from_millis(50))))
+        Some(Backoff::new(std::iter::repeat(REST)))
     }
 }
 

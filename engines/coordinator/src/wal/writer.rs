@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::JoinHandle,
 };
 
@@ -52,9 +55,22 @@ impl Default for Options {
 
 /// A log that is open for writing. Dropping it writes what waits and ends the thread.
 #[derive(Debug)]
-pub struct Wal {
-    ops: Option<Sender<Op>>,
-    thread: Option<JoinHandle<()>>,
+pub struct Wal(Way);
+
+/// How it is written.
+enum Way {
+    Aside {
+        ops: Option<Sender<Op>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// By whoever calls: in the simulation there is nobody else. Dropping it is a loss of power.
+    InPlace(Mutex<Box<dyn FnMut(Op) + Send>>),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Aside { .. }) { "Aside" } else { "InPlace" })
+    }
 }
 
 impl Wal {
@@ -64,18 +80,26 @@ impl Wal {
     /// When the log is damaged or the disk refuses.
     pub fn open<D: Disk>(mut disk: D, options: Options) -> Result<(Self, Recovered), Error> {
         let recovered = recover(&mut disk)?;
-        let vigil = Vigil::start().map_err(Error::disk("start a thread"))?;
+        let is_aside = !crate::is_simulated();
+        let vigil = is_aside.then(Vigil::start).transpose().map_err(Error::disk("start a thread"))?;
         let mut writer = Writer::<D>::new(disk, options, &recovered, vigil);
         writer.begin_segment(0)?;
+        if !is_aside {
+            return Ok((Self(Way::InPlace(Mutex::new(Box::new(move |op| writer.take(vec![op]))))), recovered));
+        }
         let (ops, waiting) = channel();
         let thread = std::thread::Builder::new().name("wal".to_owned()).spawn(move || writer.run(&waiting));
         let thread = thread.map_err(Error::disk("start the thread"))?;
-        Ok((Self { ops: Some(ops), thread: Some(thread) }, recovered))
+        Ok((Self(Way::Aside { ops: Some(ops), thread: Some(thread) }), recovered))
     }
 
     /// Hands something to the thread.
     pub fn write(&self, op: Op) {
-        let Some(ops) = &self.ops else { return };
+        let ops = match &self.0 {
+            Way::Aside { ops: Some(ops), .. } => ops,
+            Way::Aside { ops: None, .. } => return,
+            Way::InPlace(write) => return write.lock().unwrap_or_else(PoisonError::into_inner)(op),
+        };
         if let Err(refused) = ops.send(op)
             && let Some(done) = refused.0.done
         {
@@ -86,8 +110,9 @@ impl Wal {
 
 impl Drop for Wal {
     fn drop(&mut self) {
-        self.ops = None;
-        if let Some(thread) = self.thread.take() {
+        let Way::Aside { ops, thread } = &mut self.0 else { return };
+        *ops = None;
+        if let Some(thread) = thread.take() {
             let _ = thread.join();
         }
     }
@@ -106,11 +131,15 @@ struct Writer<D: Disk> {
     committed: Option<Bytes>,
     purged: Option<(u64, Bytes)>,
     buffer: BytesMut,
-    vigil: Vigil,
+    vigil: Option<Vigil>,
+    /// What nobody waits for goes with the next batch.
+    idle: Vec<Item>,
+    /// Why nothing is written any more.
+    broken: Option<String>,
 }
 
 impl<D: Disk> Writer<D> {
-    fn new(disk: D, options: Options, recovered: &Recovered, vigil: Vigil) -> Self {
+    fn new(disk: D, options: Options, recovered: &Recovered, vigil: Option<Vigil>) -> Self {
         Self {
             disk,
             options,
@@ -124,42 +153,52 @@ impl<D: Disk> Writer<D> {
             purged: recovered.purged.clone().map(|bytes| (recovered.first.saturating_sub(1), bytes)),
             buffer: BytesMut::new(),
             vigil,
+            idle: Vec::new(),
+            broken: None,
         }
     }
 
     fn run(mut self, waiting: &Receiver<Op>) {
-        let mut idle: Vec<Item> = Vec::new();
-        let mut broken: Option<String> = None;
         while let Ok(first) = waiting.recv() {
-            let (mut items, mut waiters) = (std::mem::take(&mut idle), Vec::new());
+            let mut ops = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
             while let Some(op) = next.take() {
                 bytes += op.items.iter().map(size).sum::<usize>();
-                items.extend(op.items);
-                waiters.extend(op.done);
+                ops.push(op);
                 if bytes < self.options.batch {
                     next = waiting.try_recv().ok();
                 }
             }
-            if waiters.is_empty() && broken.is_none() && items.len() < 1024 {
-                idle = items;
-                continue;
-            }
-            // Somebody may only want to know that all before is durable, which it is.
-            if broken.is_none()
-                && !items.is_empty()
-                && let Err(error) = self.commit(items)
-            {
-                tracing::error!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "the log cannot be written");
-                broken = Some(error.to_string());
-            }
-            for done in waiters {
-                done(broken.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.clone()))));
-            }
+            self.take(ops);
         }
-        if broken.is_none() && !idle.is_empty() {
+        let idle = std::mem::take(&mut self.idle);
+        if self.broken.is_none() && !idle.is_empty() {
             let _ = self.commit(idle);
+        }
+    }
+
+    /// Writes what came together, and tells everybody.
+    fn take(&mut self, ops: Vec<Op>) {
+        let (mut items, mut waiters) = (std::mem::take(&mut self.idle), Vec::new());
+        for op in ops {
+            items.extend(op.items);
+            waiters.extend(op.done);
+        }
+        if waiters.is_empty() && self.broken.is_none() && items.len() < 1024 {
+            self.idle = items;
+            return;
+        }
+        // Somebody may only want to know that all before is durable, which it is.
+        if self.broken.is_none()
+            && !items.is_empty()
+            && let Err(error) = self.commit(items)
+        {
+            tracing::error!(error = %error, cause = ?std::error::Error::source(&error).map(ToString::to_string), "the log cannot be written");
+            self.broken = Some(error.to_string());
+        }
+        for done in waiters {
+            done(self.broken.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(reason.clone()))));
         }
     }
 
@@ -195,7 +234,10 @@ impl<D: Disk> Writer<D> {
         let sequence = self.sequence + 1;
         encode(items.iter(), sequence, segment.first, self.offset as u64, &mut self.buffer);
         file.write_at(self.offset as u64, &self.buffer).map_err(Error::disk("write a batch"))?;
-        let synced = if items.len() <= FEW { self.vigil.during(|| file.sync()) } else { file.sync() };
+        let synced = match &self.vigil {
+            Some(vigil) if items.len() <= FEW => vigil.during(|| file.sync()),
+            _ => file.sync(),
+        };
         synced.map_err(Error::disk("sync a batch"))?;
         self.sequence = sequence;
         self.offset += self.buffer.len();

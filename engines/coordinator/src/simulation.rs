@@ -273,6 +273,7 @@ fn simulate(seed: u64) {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
+#[expect(clippy::print_stdout, reason = "a test says what it saw")]
 fn check(board: &Board, seed: u64) {
     let ops = board.ops.borrow();
     for on in 0..KEYS {
@@ -293,6 +294,7 @@ fn check(board: &Board, seed: u64) {
     println!("seed {seed}: {} calls, term {}, revision {applied}", ops.len(), terms.iter().max().unwrap_or(&0));
 }
 
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test says which")]
 fn number_of(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }

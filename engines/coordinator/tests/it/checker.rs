@@ -67,7 +67,7 @@ pub(crate) fn explain<W: std::fmt::Debug + Copy>(calls: &[(W, Op)]) -> String {
     let us = |nanos: u64| nanos / 1000;
     let lines = near.into_iter().map(|(who, op)| {
         let here = if op.end == Some(*moment) { "  <-- nothing explains it" } else { "" };
-        format!("{:>9} {:>9}  {who:?} {:?}{here}", us(op.start), op.end.map_or("?".to_owned(), |end| us(end).to_string()), op.call)
+        format!("{:>9} {:>9}  {who:?} {:?}{here}", us(op.start), op.end.map_or_else(|| "?".to_owned(), |end| us(end).to_string()), op.call)
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -102,9 +102,9 @@ struct Inner {
     state: Arc<State>,
     relays: Relays,
     heard: Heard,
-    /// Index of the last entry that was on disk when this process began. A leader that starts again within an election timeout goes on leading
-    /// in its term, and has forgotten how much of that it had acknowledged.
-    on_disk: u64,
+    /// Term and index of the last entry when this process began. A leader that starts again within an election timeout goes on leading in its
+    /// term, and has forgotten how much of that it had acknowledged.
+    began_with: (u64, u64),
     /// Whether this site leads and hears no majority.
     alone: watch::Sender<bool>,
     reads: mpsc::UnboundedSender<oneshot::Sender<Result<(), Refusal>>>,
@@ -170,7 +170,7 @@ impl Node {
             // It may have answered a leader right before it ended, and has forgotten when: so it elects nobody before that leader's lease ends.
             tokio::time::sleep(options.election_timeout).await;
         }
-        let on_disk = log.last();
+        let began_with = log.begins_with();
         let raft = Raft::new(id, config, peers.clone(), log, machine).await.map_err(|error| Error::Raft(error.to_string()))?;
         let heard = peers.heard().clone();
         let relays = Relays::new(peers, options.election_timeout * 2);
@@ -178,7 +178,7 @@ impl Node {
         let (reads, asked) = mpsc::unbounded_channel();
         let request_timeout = Duration::from_secs(5) + options.election_timeout * 2;
         let cluster_id = number(&options.cluster);
-        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, relays, heard, on_disk, alone, reads, request_timeout }));
+        let node = Self(Arc::new(Inner { id, cluster_id, options, raft, state, relays, heard, began_with, alone, reads, request_timeout }));
         node.found().await?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().serve_reads(asked)));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(node.clone().end_leases()));

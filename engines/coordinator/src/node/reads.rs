@@ -74,15 +74,20 @@ impl Node {
             Err(RaftError::Fatal(_)) => return Err(Refusal::Stopped),
         };
         let since = if self.0.options.has_lease_reads() { Instant::now() - self.0.options.election_timeout } else { asked };
-        if self.is_confirmed(since) { Ok(linearizer.read_log_id().index().max(self.0.on_disk)) } else { Err(Refusal::NotLeader) }
+        let term = self.confirmed_term(since).ok_or(Refusal::NotLeader)?;
+        let index = linearizer.read_log_id().index();
+        let (began_in, last) = self.0.began_with;
+        Ok(if term == began_in { index.max(last) } else { index })
     }
 
-    /// As the leader: whether a majority has answered what this site sent in its term at `since` or later.
-    fn is_confirmed(&self, since: Instant) -> bool {
+    /// As the leader: its term, if a majority has answered what this site sent in it at `since` or later.
+    fn confirmed_term(&self, since: Instant) -> Option<u64> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        let answered = |site: &&u64| **site == self.id() || self.0.heard.has(**site, metrics.current_term, since);
+        let term = metrics.current_term;
+        let answered = |site: &&u64| **site == self.id() || self.0.heard.has(**site, term, since);
         let voters = metrics.membership_config.membership().get_joint_config();
-        metrics.current_leader == Some(self.id()) && voters.iter().all(|voters| voters.iter().filter(answered).count() * 2 > voters.len())
+        let is_confirmed = voters.iter().all(|voters| voters.iter().filter(answered).count() * 2 > voters.len());
+        (metrics.current_leader == Some(self.id()) && is_confirmed).then_some(term)
     }
 }

@@ -84,10 +84,11 @@ impl Log {
         Ok(Self { held: Arc::new(Mutex::new(held)), wal: Arc::new(wal) })
     }
 
-    /// Index of the last entry; 0 when there never was one.
-    pub(crate) fn last(&self) -> u64 {
+    /// Term of the vote, and index of the last entry, as they are before Raft begins; 0 when there is none.
+    pub(crate) fn begins_with(&self) -> (u64, u64) {
         let held = self.held();
-        held.entries.back().map(openraft::entry::RaftEntry::log_id).or(held.purged).map_or(0, |last| last.index)
+        let last = held.entries.back().map(openraft::entry::RaftEntry::log_id).or(held.purged);
+        (held.vote.map_or(0, |vote| vote.leader_id.term), last.map_or(0, |last| last.index))
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

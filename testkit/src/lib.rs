@@ -28,3 +28,5 @@ pub use ports::{free_port, is_free, nowhere};
 pub use postgres::{Postgres, postgres};
 pub use running::Running;
 pub use temporal::Temporal;
+/// Here and not where it is used, so that a build for tests and one to be run have the same features and nothing is compiled twice.
+pub use turmoil;

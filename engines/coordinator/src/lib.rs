@@ -50,7 +50,7 @@ pub use crate::{
 #[must_use]
 fn is_simulated() -> bool {
     #[cfg(test)]
-    return turmoil::in_simulation();
+    return testkit::turmoil::in_simulation();
     #[cfg(not(test))]
     return false;
 }

@@ -22,6 +22,7 @@ use std::{
 
 use openraft::{ReadPolicy, async_runtime::watch::WatchReceiver as _};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use testkit::turmoil;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
 

@@ -8,9 +8,9 @@ use std::{
 
 use futures::Stream;
 use hyper_util::rt::TokioIo;
+use testkit::turmoil::net::{TcpListener, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::{Channel, Endpoint, Uri, server::Connected};
-use turmoil::net::{TcpListener, TcpStream};
 
 /// A connection that is made when it is first used.
 pub(crate) fn dial(endpoint: &Endpoint) -> Channel {

@@ -52,7 +52,7 @@ impl Shop {
         Self { session: uuid::Uuid::now_v7().to_string(), ..self.clone() }
     }
 
-    /// The same for the shopper with this session.
+    /// The same for the shopper whose session it is.
     pub(crate) fn as_session(&self, session: String) -> Self {
         Self { session, ..self.clone() }
     }

@@ -65,7 +65,7 @@ impl Node {
     /// As the leader: the index that a read must have seen, once a majority has confirmed that this site leads.
     pub(super) async fn read_index(&self) -> Result<u64, Refusal> {
         use openraft::errors::{LinearizableReadError, RaftError};
-        let asked = Instant::now();
+        let (asked, term) = (Instant::now(), self.term());
         let linearizer = match self.raft().get_read_linearizer(self.0.options.reads.clone()).await {
             Ok(linearizer) => linearizer,
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_) | LinearizableReadError::QuorumNotEnough(_))) => {
@@ -74,7 +74,9 @@ impl Node {
             Err(RaftError::Fatal(_)) => return Err(Refusal::Stopped),
         };
         let since = if self.0.options.has_lease_reads() { Instant::now() - self.0.options.election_timeout } else { asked };
-        let term = self.confirmed_term(since).ok_or(Refusal::NotLeader)?;
+        if self.confirmed_term(since) != Some(term) {
+            return Err(Refusal::NotLeader);
+        }
         let index = linearizer.read_log_id().index();
         let (began_in, last) = self.0.began_with;
         Ok(if term == began_in { index.max(last) } else { index })

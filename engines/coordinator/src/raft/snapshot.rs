@@ -167,9 +167,11 @@ impl Snapshots {
     /// # Errors
     /// When it cannot be read or is not what was written.
     pub(crate) fn load(&self) -> io::Result<Option<Snapshot>> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.read()?;
-        *last = snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id);
+        // Whoever is writing one knows how far the last goes, and must not be waited for.
+        if let (Some(snapshot), Ok(mut last)) = (&snapshot, self.last.try_lock()) {
+            *last = (*last).max(snapshot.meta.last_log_id);
+        }
         Ok(snapshot)
     }
 

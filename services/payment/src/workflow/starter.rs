@@ -191,18 +191,19 @@ mod tests {
     #[test]
     fn what_waits_or_was_started_rests_and_may_then_be_started_again() {
         let (recent, now) = (Recent::default(), Instant::now());
-        let name = (OrderId::from_uuid(uuid::Uuid::now_v7()), Intent::Capture);
+        let order_id = OrderId::from_uuid(uuid::Uuid::now_v7());
+        let (name, void) = ((order_id, Intent::Capture), (order_id, Intent::Void));
         assert!(recent.wait(&name, now));
         recent.forget_old(now + REST);
         assert!(!recent.wait(&name, now + REST), "it waits, however long");
         recent.forget(&name);
         assert!(recent.wait(&name, now), "it could not be started");
-        assert!(recent.wait(&(name.0, Intent::Void), now), "each intent waits by itself");
+        assert!(recent.wait(&void, now), "each intent waits by itself");
         recent.rest(name.clone(), now);
         assert!(!recent.wait(&name, now));
         assert!(recent.wait(&name, now + REST));
         recent.rest(name, now);
-        recent.rest((recent.lock().keys().next().unwrap().0, Intent::Void), now);
+        recent.rest(void, now);
         recent.forget_old(now + REST);
         assert!(recent.lock().is_empty());
     }

@@ -65,6 +65,9 @@ pub enum Action {
     },
 }
 
+/// A migration that was tried and not applied, and where it is lacking.
+type Missing<'m> = (&'m Migration, Vec<Region>);
+
 /// Does it.
 ///
 /// # Errors
@@ -121,7 +124,7 @@ async fn list(mut both: [PgConnection; 2], json: bool) -> Result<Exit> {
 }
 
 async fn apply(mut both: [PgConnection; 2], service: &str, migrations: &Migrator, dry_run: bool, json: bool) -> Result<Exit> {
-    let mut done = Vec::new();
+    let (mut done, mut only_tried) = (Vec::new(), Vec::new());
     for connection in &mut both {
         execute(connection, LIMITS.to_owned()).await?;
         ensure!(Mirrored::has_schema(connection, service).await?, "no service is called {service:?}: see `backbone schema list`");
@@ -138,7 +141,12 @@ async fn apply(mut both: [PgConnection; 2], service: &str, migrations: &Migrator
         }
         let name = format!("{} {}", migration.version, migration.description);
         let begun = Instant::now();
-        change(&mut both, &lacking, service, migration, dry_run).await.with_context(|| name.clone())?;
+        let publications = tried_in_both(&mut both, &lacking, service, &only_tried, migration).await.with_context(|| name.clone())?;
+        if dry_run {
+            only_tried.push((migration, lacking.clone()));
+        } else {
+            change(&mut both, &publications, &lacking, service, migration).await.with_context(|| name.clone())?;
+        }
         let regions: Vec<_> = lacking.iter().map(|region| region.as_str()).collect();
         if !json {
             let what = if dry_run { "would be applied" } else { "applied" };
@@ -157,31 +165,41 @@ async fn apply(mut both: [PgConnection; 2], service: &str, migrations: &Migrator
     Ok(Exit::Ok)
 }
 
-/// One migration in the regions that lack it.
-async fn change(both: &mut [PgConnection; 2], lacking: &[Region], service: &str, migration: &Migration, dry_run: bool) -> Result<()> {
-    let mut kept: Option<Mirrored> = None;
+/// What each region has to publish while the migration is applied. It is tried, after those `before` it, where it is lacking, and undone.
+async fn tried_in_both(
+    both: &mut [PgConnection; 2],
+    lacking: &[Region],
+    service: &str,
+    before: &[Missing<'_>],
+    migration: &Migration,
+) -> Result<Vec<Mirrored>> {
+    let mut states = Vec::new();
     for (region, connection) in Region::ALL.into_iter().zip(&mut *both) {
-        let (before, after) = if lacking.contains(&region) && !migration.no_tx {
-            patiently(connection, async |connection| tried(connection, service, migration).await)
+        let state = if lacking.contains(&region) && !migration.no_tx {
+            let before: Vec<_> = before.iter().filter(|missing| missing.1.contains(&region)).map(|missing| missing.0).collect();
+            patiently(connection, async |connection| tried(connection, service, &before, migration).await)
                 .await
                 .with_context(|| format!("{region} would refuse it, and nothing was changed"))?
         } else {
             let now = Mirrored::read(connection, service).await?;
             (now.clone(), now)
         };
-        ensure_not_rewritten(&before, &after)?;
-        let common = before.common(&after);
-        kept = Some(match kept {
-            Some(kept) => kept.common(&common),
-            None => common,
-        });
+        ensure_not_rewritten(&state.0, &state.1)?;
+        states.push(state);
     }
-    if dry_run {
-        return Ok(());
-    }
-    let kept = kept.unwrap_or_default();
-    for (region, connection) in Region::ALL.into_iter().zip(&mut *both) {
-        patiently(connection, async |connection| kept.name_columns(connection).await)
+    Ok(Mirrored::meanwhile(&states))
+}
+
+/// One migration in the regions that lack it.
+async fn change(
+    both: &mut [PgConnection; 2],
+    publications: &[Mirrored],
+    lacking: &[Region],
+    service: &str,
+    migration: &Migration,
+) -> Result<()> {
+    for ((region, connection), publications) in Region::ALL.into_iter().zip(&mut *both).zip(publications) {
+        patiently(connection, async |connection| publications.publish(connection).await)
             .await
             .with_context(|| format!("name {region}'s mirrored columns"))?;
     }
@@ -205,7 +223,10 @@ async fn mirror_all(both: &mut [PgConnection; 2], service: &str) -> Result<()> {
         "the mirrored tables of the regions differ, so new columns are not mirrored: see `backbone schema list`"
     );
     for (region, connection) in Region::ALL.into_iter().zip(&mut *both) {
-        let all = async |connection: &mut PgConnection| Mirrored::read(connection, service).await?.mirror_all(connection).await;
+        let all = async |connection: &mut PgConnection| {
+            let now = Mirrored::read(connection, service).await?;
+            if now.is_narrowed() { now.widened().publish(connection).await } else { Ok(()) }
+        };
         patiently(connection, all).await.with_context(|| format!("mirror all of {region}'s columns; run this again"))?;
     }
     Ok(())
@@ -220,10 +241,15 @@ fn ensure_not_rewritten(before: &Mirrored, after: &Mirrored) -> Result<()> {
     Ok(())
 }
 
-/// The mirrored columns before a migration and after it, which is undone.
-async fn tried(connection: &mut PgConnection, service: &str, migration: &Migration) -> Result<(Mirrored, Mirrored)> {
+/// The mirrored columns before a migration and after it, when those that come first have run. All is undone.
+async fn tried(connection: &mut PgConnection, service: &str, first: &[&Migration], migration: &Migration) -> Result<(Mirrored, Mirrored)> {
     execute(connection, "BEGIN".to_owned()).await?;
     let outcome = async {
+        enter(connection, service).await?;
+        for first in first.iter().filter(|first| !first.no_tx) {
+            sqlx::raw_sql(first.sql.clone()).execute(&mut *connection).await?;
+        }
+        leave(connection).await?;
         let before = Mirrored::read(connection, service).await?;
         enter(connection, service).await?;
         sqlx::raw_sql(migration.sql.clone()).execute(&mut *connection).await?;

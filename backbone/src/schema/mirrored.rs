@@ -82,21 +82,39 @@ impl Mirrored {
         self.0.iter().find(has_moved).map(|((_, name), _)| name.as_str())
     }
 
-    /// Publishes these columns and no others.
-    pub(super) async fn name_columns(&self, connection: &mut PgConnection) -> Result<()> {
-        self.set(connection, |table| format!(" ({})", table.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")))
-            .await
+    /// What each region publishes while they differ, from what each has before and after a change: of a table that both have and keep, the columns that
+    /// stay in both; nothing of a table that goes; and a table that is in one region alone as it is.
+    pub(super) fn meanwhile(regions: &[(Self, Self)]) -> Vec<Self> {
+        let kept = regions.iter().map(|(before, after)| before.common(after)).reduce(|one, other| one.common(&other)).unwrap_or_default();
+        let goes =
+            |name: &(String, String)| regions.iter().any(|(before, after)| before.0.contains_key(name) && !after.0.contains_key(name));
+        let published = |before: &Self| {
+            let tables = before.0.iter().filter(|(name, _)| !goes(name)).map(|(name, table)| {
+                let named = kept.0.get(name).map(|kept| Table { is_named: true, ..kept.clone() });
+                (name.clone(), named.unwrap_or_else(|| table.clone()))
+            });
+            Self(tables.collect())
+        };
+        regions.iter().map(|(before, _)| published(before)).collect()
     }
 
-    /// Publishes whatever the tables have.
-    pub(super) async fn mirror_all(&self, connection: &mut PgConnection) -> Result<()> {
-        if self.0.values().any(|table| table.is_named) { self.set(connection, |_| String::new()).await } else { Ok(()) }
+    /// Whether a table's columns are named, so that those which come later are left out.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.0.values().any(|table| table.is_named)
     }
 
-    async fn set(&self, connection: &mut PgConnection, columns: impl Fn(&Table) -> String) -> Result<()> {
+    /// All columns of its tables.
+    pub(super) fn widened(self) -> Self {
+        Self(self.0.into_iter().map(|(name, table)| (name, Table { is_named: false, ..table })).collect())
+    }
+
+    /// Makes it what the region publishes.
+    pub(super) async fn publish(&self, connection: &mut PgConnection) -> Result<()> {
         let mut publications: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for ((publication, name), table) in &self.0 {
-            publications.entry(publication).or_default().push(format!("{name}{}", columns(table)));
+            let columns: Vec<_> = table.columns.iter().map(|column| quoted(column)).collect();
+            let columns = if table.is_named { format!(" ({})", columns.join(", ")) } else { String::new() };
+            publications.entry(publication).or_default().push(format!("{name}{columns}"));
         }
         for (publication, tables) in publications {
             execute(connection, format!("ALTER PUBLICATION {} SET TABLE {}", quoted(publication), tables.join(", "))).await?;
@@ -114,11 +132,38 @@ mod tests {
         Mirrored(tables.iter().map(|(name, file, columns)| (("p".to_owned(), (*name).to_owned()), table(columns, *file))).collect())
     }
 
+    impl Mirrored {
+        fn named(mut self) -> Self {
+            self.0.values_mut().for_each(|table| table.is_named = true);
+            self
+        }
+    }
+
     #[test]
     fn a_column_that_is_added_or_dropped_is_not_named() {
         let before = mirrored(&[("a", 1, &["id", "old"]), ("b", 2, &["id"])]);
         let after = mirrored(&[("a", 1, &["id", "new"]), ("b", 2, &["id"]), ("c", 3, &["id"])]);
-        assert_eq!(before.common(&after), mirrored(&[("a", 1, &["id"]), ("b", 2, &["id"])]));
+        let named = mirrored(&[("a", 1, &["id"]), ("b", 2, &["id"])]).named();
+        assert_eq!(Mirrored::meanwhile(&[(before.clone(), after.clone()), (before, after)]), [named.clone(), named]);
+    }
+
+    #[test]
+    fn what_a_broken_off_run_has_changed_in_one_region_stays() {
+        let before = mirrored(&[("a", 1, &["id"])]);
+        let done = mirrored(&[("a", 1, &["id", "x"]), ("new", 3, &["id"])]);
+        let us = mirrored(&[("a", 1, &["id"])]).named();
+        let mut eu = us.clone();
+        eu.0.extend(mirrored(&[("new", 3, &["id"])]).0);
+        assert_eq!(Mirrored::meanwhile(&[(done.clone(), done.clone()), (before, done)]), [eu, us]);
+    }
+
+    #[test]
+    fn a_table_that_goes_in_one_region_is_published_by_none() {
+        let (before, after) = (mirrored(&[("a", 1, &["id"]), ("old", 2, &["id"])]), mirrored(&[("a", 1, &["id"])]));
+        let named = after.clone().named();
+        for eu in [(before.clone(), after.clone()), (after.clone(), after.clone())] {
+            assert_eq!(Mirrored::meanwhile(&[eu, (before.clone(), after.clone())]), [named.clone(), named.clone()]);
+        }
     }
 
     #[test]

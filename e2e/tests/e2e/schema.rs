@@ -22,6 +22,10 @@ const CONTRACT: &str = "ALTER TABLE orders DROP COLUMN gift_note; ALTER TABLE or
 /// Each row would be written anew, and in each region with another value.
 const COSTLY: &str = "ALTER TABLE orders ADD COLUMN lot uuid NOT NULL DEFAULT gen_random_uuid();";
 const NONSENSE: &str = "ALTER TABLE order_lines ADD COLUMN colour text; ALTER TABLE no_such_table ADD COLUMN colour text;";
+/// Cannot be tried, as what runs outside of a transaction is not undone.
+const NEW_TABLE: &str = "-- no-transaction
+    CREATE TABLE gift_cards (card uuid PRIMARY KEY); ALTER PUBLICATION order_mirror ADD TABLE gift_cards;";
+const OLD_TABLE: &str = "DROP TABLE gift_cards;";
 
 /// No change may hold traffic up for longer.
 const FLOWS_WITHIN: Duration = Duration::from_secs(2);
@@ -50,6 +54,15 @@ impl Market {
         Ok(())
     }
 
+    /// The second can only be where the first has been.
+    async fn migrations_are_tried_one_after_the_other(&self) -> Result<()> {
+        let folder = self.migration(8001, EXPAND)?;
+        write(folder.join("8002_change.sql"), CONTRACT)?;
+        let said = self.backbone(&["schema", "apply", "order", folder.to_str().context("paths are text")?, "--dry-run"]).await?;
+        ensure!(said.code == 0 && said.text.matches("would be applied in eu and us").count() == 2, "{said:?}");
+        Ok(())
+    }
+
     /// A region's database, as its operator.
     async fn database(&self, region: &str) -> Result<PgConnection> {
         let settings: Value = serde_json::from_str(&read_to_string(self.home().join("settings.json"))?)?;
@@ -74,6 +87,25 @@ async fn a_note_is_mirrored(home: &str, own: &mut PgConnection, other: &mut PgCo
     Ok(())
 }
 
+/// A run is broken off between the regions by something that is in the way of a new mirrored table in us, and finished when that is gone.
+async fn a_run_that_was_broken_off_is_finished(market: &Market, eu: &mut PgConnection, us: &mut PgConnection) -> Result<()> {
+    let new_table = market.migration(9005, NEW_TABLE)?;
+    sqlx::raw_sql("CREATE TABLE \"order\".gift_cards ()").execute(&mut *us).await?;
+    market.schema_is_refused(&new_table, "gift_cards").await?;
+    sqlx::raw_sql("DROP TABLE \"order\".gift_cards").execute(&mut *us).await?;
+    let finished = market.schema(&new_table).await?;
+    ensure!(finished["applied"][0]["regions"] == serde_json::json!(["us"]), "{finished}");
+    for connection in [eu, us] {
+        let published: Vec<String> =
+            sqlx::query_scalar("SELECT tablename::text FROM pg_publication_tables WHERE pubname = 'order_mirror' ORDER BY 1")
+                .fetch_all(connection)
+                .await?;
+        ensure!(published == ["gift_cards", "order_lines", "orders"], "{published:?}");
+    }
+    market.schema(&market.migration(9006, OLD_TABLE)?).await?;
+    Ok(())
+}
+
 pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market: &Market) -> Result<()> {
     market.started().await?;
     let (expand, contract) = (market.migration(9001, EXPAND)?, market.migration(9002, CONTRACT)?);
@@ -86,6 +118,7 @@ pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market:
         traffic.until(20).await;
         market.schema_is_refused(&costly, "writes all rows of \"order\".orders anew").await?;
         market.schema_is_refused(&nonsense, "no_such_table").await?;
+        market.migrations_are_tried_one_after_the_other().await?;
         let expanded = market.schema(&expand).await?;
         ensure!(expanded["applied"][0]["regions"] == serde_json::json!(["eu", "us"]), "{expanded}");
         traffic.until(traffic.placed() + 20).await;
@@ -94,6 +127,7 @@ pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market:
         let again = market.schema(&expand).await?;
         ensure!(again["applied"].as_array().is_some_and(Vec::is_empty), "{again}");
         market.schema(&contract).await?;
+        a_run_that_was_broken_off_is_finished(market, &mut eu, &mut us).await?;
         traffic.until(traffic.placed() + 20).await;
         traffic.stop();
         anyhow::Ok(())

@@ -22,16 +22,25 @@ pub async fn claim_in(tx: &mut PgConnection, scope: &str, key: &str, request_has
     let insert = "WITH patience AS (SELECT set_config('lock_timeout', '2s', true))
          INSERT INTO idempotency_keys (scope, key, request_hash) SELECT $1, $2, $3 FROM patience ON CONFLICT DO NOTHING";
     let inserted = sqlx::query(insert).bind(scope).bind(key).bind(request_hash).execute(&mut *tx).await?;
-    if inserted.rows_affected() == 1 {
-        return Ok(Claim::New);
-    }
-    let (hash, response): (Vec<u8>, Option<Vec<u8>>) =
+    if inserted.rows_affected() == 1 { Ok(Claim::New) } else { find_in(tx, scope, key, request_hash).await }
+}
+
+/// What is known of `key`, as [`claim_in`] has it, without claiming it.
+///
+/// # Errors
+/// Of the database.
+pub async fn find_in(tx: &mut PgConnection, scope: &str, key: &str, request_hash: &[u8]) -> sqlx::Result<Claim> {
+    let found: Option<(Vec<u8>, Option<Vec<u8>>)> =
         sqlx::query_as("SELECT request_hash, response FROM idempotency_keys WHERE scope = $1 AND key = $2")
             .bind(scope)
             .bind(key)
-            .fetch_one(tx)
+            .fetch_optional(tx)
             .await?;
-    Ok(if hash == request_hash { Claim::Replay(response.unwrap_or_default()) } else { Claim::Reused })
+    Ok(match found {
+        None => Claim::New,
+        Some((hash, response)) if hash == request_hash => Claim::Replay(response.unwrap_or_default()),
+        Some(_) => Claim::Reused,
+    })
 }
 
 /// Keeps the answer for later repeats.
@@ -62,7 +71,7 @@ pub struct Answered {
 }
 
 /// Takes over keys that were used elsewhere; those known here stay as they are. Waits while another transaction holds one of them, so it comes
-/// before all locks that the holder may want.
+/// where that one has all the locks that both want.
 ///
 /// # Errors
 /// Of the database.

@@ -13,7 +13,7 @@ use config::Secret;
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
 use proto::{
     cart::v1::{self as cart, AbsorbCartRequest, CheckOutRequest, GetCartRequest, RemoveLineRequest, SetLineRequest},
-    inventory::v1::{BatchGetItemsRequest, GetItemRequest, ListItemsRequest},
+    inventory::v1::{BatchGetItemsRequest, ListItemsRequest},
     market::v1 as market,
     order::v1::{
         self as wire, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse, ReturnOrderRequest,
@@ -71,7 +71,7 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new(backends: Backends) -> Self {
-        Self { backends: Arc::new(backends), shelf: Shelf::new() }
+        Self { backends: Arc::new(backends), shelf: Shelf::default() }
     }
 
     /// A page of the catalog, or of what was found in it.
@@ -100,15 +100,8 @@ impl Shop {
 
     /// One item.
     pub(crate) async fn item(&self, sku: &Sku) -> Result<Item, Error> {
-        let fetch = async {
-            let request = GetItemRequest { sku: sku.to_string() };
-            let answer = call("inventory", || {
-                let (mut client, request) = (self.backends.inventory(), request.clone());
-                async move { client.get_item(request).await }
-            });
-            Ok::<_, Failure>(answer.await?.item.ok_or_else(|| empty("inventory"))?.into())
-        };
-        Ok(self.shelf.item(sku.as_str(), fetch).await?)
+        let item = self.shelf.item(sku.as_str(), |skus| self.items_of(skus)).await?;
+        Ok(item.ok_or_else(|| Failure::new(Kind::NotFound, "INVENTORY_UNKNOWN_SKU", format!("the catalog has no {sku}")))?)
     }
 
     /// Those of the items that there are, in the order asked for.
@@ -146,8 +139,8 @@ impl Shop {
     }
 
     async fn priced(&self, cart: cart::Cart) -> Result<Cart, Error> {
-        let skus = cart.lines.iter().map(|line| line.sku.clone());
-        let mut items = self.shelf.items(skus, async |missing| self.items_of(missing).await).await?;
+        let skus = cart.lines.iter().map(|line| line.sku.clone()).collect();
+        let mut items = self.shelf.items(skus, |skus| self.items_of(skus)).await?;
         let line = |line: market::Line| {
             let item = items.remove(&line.sku);
             CartLine::of(line, item)

@@ -38,6 +38,24 @@ pub(crate) struct Carts {
     pub(crate) replica: ReplicaId,
 }
 
+/// Whoever wants a cart waits for its lock no longer than its caller does for the answer.
+const LOCK: &str = "
+    WITH patience AS (SELECT set_config('lock_timeout', '2s', true))
+    SELECT cart_id, version, state FROM carts, patience WHERE cart_id = ANY($1::text[]) ORDER BY cart_id FOR UPDATE OF carts";
+
+/// All that changes with one cart. Without an event only the key is written, and without a key the rest.
+const CHANGE: &str = "
+    WITH keyed AS (
+        INSERT INTO idempotency_keys (scope, key, request_hash, response)
+        SELECT $1, $2, $3, $4 WHERE $2 IS NOT NULL ON CONFLICT DO NOTHING RETURNING key
+    ), changed AS (
+        UPDATE carts SET version = $6, state = $7, changed_at = now() WHERE cart_id = $5 AND $8::uuid IS NOT NULL
+    ), told AS (
+        INSERT INTO outbox (event_id, topic, key, type, payload, traceparent)
+        SELECT $8, $9, $10, $11, $12, $13 WHERE $8 IS NOT NULL
+    )
+    SELECT $2 IS NULL OR EXISTS (SELECT FROM keyed)";
+
 /// A key with the hash of the request it names.
 #[derive(Debug)]
 pub(crate) struct Keyed {
@@ -96,31 +114,31 @@ impl Carts {
     }
 
     /// Applies a shopper's command. A repeat under the same key gets the first answer.
+    ///
+    /// A cart's keys are written by whoever has locked it. What is usual costs two statements; whether a key was used before is only asked when
+    /// there is nothing to do, or when it turns out that it was.
     pub(crate) async fn apply(&self, id: SessionId, command: Command, keyed: Option<Keyed>) -> Result<Changed, Error> {
         let mut tx = self.pool.begin().await?;
-        let scope = scope(&id);
-        if let Some(Keyed { key, request_hash }) = &keyed {
-            match idempotency::claim_in(&mut tx, &scope, key.as_str(), request_hash).await? {
-                Claim::New => {}
-                Claim::Reused => return Err(Error::KeyReused),
-                Claim::Replay(answer) => {
-                    let cart = read_answer(&id, &answer)?;
-                    return Ok(Changed { stand: Stand { id, version: cart.version }, cart, event: None });
-                }
-            }
+        let mut cart = lock_or_make_in(&mut tx, id.clone(), matches!(command, Command::SetLine { .. } | Command::Absorb { .. })).await?;
+        let decided = domain::decide(&cart, command);
+        if !matches!(decided, Ok(Some(_)))
+            && let Some(changed) = replayed_in(&mut tx, &id, keyed.as_ref()).await?
+        {
+            return Ok(changed);
         }
-        let mut cart = lock_or_make_in(&mut tx, id, matches!(command, Command::SetLine { .. } | Command::Absorb { .. })).await?;
-        let event = domain::decide(&cart, command)?;
+        let event = decided?;
         let delta = event.as_ref().map(|event| domain::apply(&mut cart, self.replica, event));
         let answer = events::cart(&cart);
-        let answered =
-            keyed.map(|Keyed { key, request_hash }| KeyedAnswer { key: key.to_string(), request_hash, response: answer.encode_to_vec() });
-        if let Some(KeyedAnswer { key, response, .. }) = &answered {
-            idempotency::answer_in(&mut tx, &scope, key, response).await?;
-        }
-        if let (Some(event), Some(delta)) = (&event, &delta) {
-            write_in(&mut tx, &[&cart]).await?;
-            outbox::append_in(&mut tx, &events::of(&cart, event, delta, answered), None).await?;
+        let answered = keyed.as_ref().map(|Keyed { key, request_hash }| KeyedAnswer {
+            key: key.to_string(),
+            request_hash: request_hash.clone(),
+            response: answer.encode_to_vec(),
+        });
+        let told = event.as_ref().zip(delta.as_ref()).map(|(event, delta)| events::of(&cart, event, delta, answered.clone()));
+        if !changed_in(&mut tx, &cart, answered.as_ref(), told.as_ref()).await? {
+            tx.rollback().await?;
+            let replayed = replayed_in(&mut *self.pool.acquire().await?, &id, keyed.as_ref()).await?;
+            return replayed.ok_or_else(|| Error::Answer(id.to_string()));
         }
         tx.commit().await?;
         Ok(Changed { cart: answer, stand: Stand::from(&cart), event })
@@ -158,16 +176,15 @@ impl Carts {
 
 /// Takes in what the other region changed, within the caller's transaction. Those carts that are other than before.
 pub(crate) async fn merge_in(tx: &mut PgConnection, told: Vec<Told>) -> Result<Vec<Stand>, Error> {
-    // Keys first: whoever holds one of them may want a cart.
     let answered = told.iter().filter_map(|told| {
         let KeyedAnswer { key, request_hash, response } = told.answer.clone()?;
         Some(Answered { scope: scope(&told.id), key, request_hash, response })
     });
-    idempotency::take_over_in(tx, answered.collect()).await?;
     // An order leaves its cart once, in whichever region.
     note_in(tx, told.iter().filter_map(|told| told.order_id)).await?;
     make_in(tx, told.iter().map(|told| &told.id)).await?;
     let mut carts = lock_all_in(tx, told.iter().map(|told| &told.id)).await?;
+    idempotency::take_over_in(tx, answered.collect()).await?;
     let mut news = HashSet::new();
     for Told { id, delta, .. } in &told {
         if carts.get_mut(id).is_some_and(|cart| cart.merge(delta)) {
@@ -246,16 +263,52 @@ async fn lock_all_in<'a>(tx: &mut PgConnection, ids: impl Iterator<Item = &'a Se
         #[sqlx(flatten)]
         row: Row,
     }
-    let found: Vec<Found> =
-        sqlx::query_as("SELECT cart_id, version, state FROM carts WHERE cart_id = ANY($1::text[]) ORDER BY cart_id FOR UPDATE")
-            .bind(sorted(ids))
-            .fetch_all(tx)
-            .await?;
+    let found: Vec<Found> = sqlx::query_as(LOCK).bind(sorted(ids)).fetch_all(tx).await?;
     let read = |Found { cart_id, row }| {
         let id: SessionId = cart_id.parse().map_err(|_| Error::Id(cart_id))?;
         Ok((id.clone(), row.read(id)?))
     };
     found.into_iter().map(read).collect()
+}
+
+/// What a key was answered before; nothing when there is none, or it is new.
+async fn replayed_in(tx: &mut PgConnection, id: &SessionId, keyed: Option<&Keyed>) -> Result<Option<Changed>, Error> {
+    let Some(Keyed { key, request_hash }) = keyed else { return Ok(None) };
+    match idempotency::find_in(tx, &scope(id), key.as_str(), request_hash).await? {
+        Claim::New => Ok(None),
+        Claim::Reused => Err(Error::KeyReused),
+        Claim::Replay(answer) => {
+            let cart = read_answer(id, &answer)?;
+            Ok(Some(Changed { stand: Stand { id: id.clone(), version: cart.version }, cart, event: None }))
+        }
+    }
+}
+
+/// Writes one cart whose row is locked, if something happened, and the answer under its key, if there is one. False when the key was used before:
+/// then nothing of it may be committed.
+async fn changed_in(
+    tx: &mut PgConnection,
+    cart: &Cart,
+    answered: Option<&KeyedAnswer>,
+    told: Option<&outbox::Event>,
+) -> Result<bool, Error> {
+    let is_new = sqlx::query_scalar(CHANGE)
+        .bind(scope(&cart.id))
+        .bind(answered.map(|answered| &answered.key))
+        .bind(answered.map(|answered| &answered.request_hash))
+        .bind(answered.map(|answered| &answered.response))
+        .bind(cart.id.as_str())
+        .bind(cart.version.cast_signed())
+        .bind(told.map(|_| cart.state.encode()))
+        .bind(told.map(|told| told.id))
+        .bind(told.map(|told| told.topic))
+        .bind(told.map(|told| &told.key))
+        .bind(told.map(|told| told.kind))
+        .bind(told.map(|told| &told.payload))
+        .bind(telemetry::current_traceparent())
+        .fetch_one(tx)
+        .await?;
+    Ok(is_new)
 }
 
 /// Writes carts whose rows are locked.

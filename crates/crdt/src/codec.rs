@@ -35,6 +35,7 @@ mod cart;
 mod context;
 mod counter;
 mod element;
+mod keys;
 mod numbering;
 mod reader;
 mod registers;
@@ -43,8 +44,11 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use element::{Element, Keys, Texts};
+pub use element::Element;
+pub use keys::{Keys, Numbers, Texts};
 pub use reader::Reader;
+
+pub use crate::or_set::Name;
 
 /// Bytes that are no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -29,6 +29,11 @@ impl Run {
         Self { replica: dot.replica(), first: dot.counter(), last: dot.counter() }
     }
 
+    /// How many dots it is.
+    pub(crate) fn len(self) -> u64 {
+        self.last - self.first + 1
+    }
+
     /// Its lowest dot.
     pub(crate) fn first_dot(self) -> Dot {
         Dot::in_run(self.replica, self.first)
@@ -37,11 +42,6 @@ impl Run {
     /// Its highest dot.
     pub(crate) fn last_dot(self) -> Dot {
         Dot::in_run(self.replica, self.last)
-    }
-
-    /// The part of it from `first` on, if any.
-    fn from(self, first: u64) -> Option<Self> {
-        (first <= self.last).then_some(Self { first, ..self })
     }
 }
 
@@ -67,7 +67,7 @@ impl Context {
     /// How many dots are in it.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.runs.iter().map(|run| run.last - run.first + 1).sum()
+        self.runs.iter().map(|run| run.len()).sum()
     }
 
     /// Whether `dot` is in it. `O(log runs)`.
@@ -107,13 +107,18 @@ impl Context {
             return;
         }
         // A delta names many dots that were seen and few that were not.
-        let missing = self.missing(other);
-        if missing.runs.len() <= FEW {
-            missing.runs.iter().for_each(|run| self.insert_run(*run));
+        self.insert_all(&self.missing(other).runs);
+    }
+
+    /// Puts in sorted runs, none of which is in here.
+    pub(crate) fn insert_all<'a>(&mut self, runs: impl IntoIterator<Item = &'a Run, IntoIter: ExactSizeIterator>) {
+        let runs = runs.into_iter();
+        if runs.len() <= FEW {
+            runs.for_each(|run| self.insert_run(*run));
             return;
         }
         let mine = std::mem::take(&mut self.runs);
-        let mut theirs = other.runs.iter().copied().peekable();
+        let mut theirs = runs.copied().peekable();
         for run in mine {
             while let Some(before) = theirs.next_if(|their| their.first_dot() < run.first_dot()) {
                 self.append(before);
@@ -127,25 +132,39 @@ impl Context {
     #[must_use]
     pub fn missing(&self, other: &Self) -> Self {
         let mut missing = Self::new();
-        let mut mine = self.runs.iter().copied().peekable();
+        self.each_missing(other, |_, run| missing.append(run));
+        missing
+    }
+
+    /// The same as runs that do not touch, in order, each behind the number of its first dot among all dots of `other`.
+    pub(crate) fn each_missing(&self, other: &Self, mut each: impl FnMut(u64, Run)) {
+        let mut mine = &self.runs[..];
+        let mut number = 0;
         for run in &other.runs {
-            while mine.next_if(|seen| seen.last_dot() < run.first_dot()).is_some() {}
-            let mut rest = Some(*run);
-            while let (Some(left), Some(seen)) = (rest, mine.peek()) {
-                if left.last_dot() < seen.first_dot() {
+            let start = number;
+            number += run.len();
+            // As most runs of a delta are.
+            if mine.first().is_some_and(|seen| seen.replica == run.replica && seen.first <= run.first && run.last <= seen.last) {
+                continue;
+            }
+            if mine.first().is_some_and(|seen| seen.last_dot() < run.first_dot()) {
+                mine = &mine[mine.partition_point(|seen| seen.last_dot() < run.first_dot())..];
+            }
+            let mut left = *run;
+            while let Some(seen) = mine.first().filter(|seen| seen.first_dot() <= left.last_dot()) {
+                if left.first < seen.first {
+                    each(start + (left.first - run.first), Run { last: seen.first - 1, ..left });
+                }
+                left.first = seen.last + 1;
+                if left.first > left.last {
                     break;
                 }
-                if left.first < seen.first {
-                    missing.append(Run { last: seen.first - 1, ..left });
-                }
-                rest = left.from(seen.last + 1);
-                if rest.is_some() {
-                    mine.next();
-                }
+                mine = &mine[1..];
             }
-            rest.into_iter().for_each(|left| missing.append(left));
+            if left.first <= left.last {
+                each(start + (left.first - run.first), left);
+            }
         }
-        missing
     }
 
     pub(crate) fn runs(&self) -> &[Run] {
@@ -165,16 +184,21 @@ impl Context {
         }
     }
 
+    /// Puts in a run behind all others that does not touch the last one.
+    pub(crate) fn push(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
     fn insert_run(&mut self, run: Run) {
-        let from = self.runs.partition_point(|seen| (seen.replica, seen.last + 1) < (run.replica, run.first));
         let to = self.runs.partition_point(|seen| (seen.replica, seen.first) <= (run.replica, run.last + 1));
-        let touched = self.runs.get(from..to).unwrap_or_default();
-        match (touched.first(), touched.last()) {
-            (Some(low), Some(high)) => {
-                let whole = Run { first: low.first.min(run.first), last: high.last.max(run.last), ..run };
+        let touches = |seen: &&Run| seen.replica == run.replica && run.first <= seen.last + 1;
+        let from = to - self.runs[..to].iter().rev().take_while(touches).count();
+        match self.runs.get(from..to) {
+            Some([low, .., high]) => {
+                self.runs[from] = Run { first: low.first.min(run.first), last: high.last.max(run.last), ..run };
                 self.runs.drain(from + 1..to);
-                self.runs[from] = whole;
             }
+            Some([one]) => self.runs[from] = Run { first: one.first.min(run.first), last: one.last.max(run.last), ..run },
             _ => self.runs.insert(from, run),
         }
     }

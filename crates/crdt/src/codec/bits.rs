@@ -44,77 +44,96 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// Takes bits from bytes.
+/// So many bits are at hand after a look at the input, except near its end.
+const AT_HAND: u32 = 56;
+
+/// Takes bits from bytes. What is called for every number is always inlined: that makes a tenth of the time in which a set is merged.
 #[derive(Debug)]
 pub(super) struct BitReader<'a, 'b> {
-    /// The first byte left is the one that the next bit is in.
-    input: &'a mut Reader<'b>,
-    /// Bits of that byte that are taken: 7 at most.
-    taken: u32,
+    /// Comes to where the copy is, at the end.
+    behind: &'a mut Reader<'b>,
+    /// A copy, which is kept in registers.
+    input: Reader<'b>,
+    /// The next bits.
+    held: u64,
+    /// How many they are: 63 at most. Those behind them are zeros or what the input has there.
+    count: u32,
 }
 
 impl<'a, 'b> BitReader<'a, 'b> {
     pub(super) fn new(input: &'a mut Reader<'b>) -> Self {
-        Self { input, taken: 0 }
+        Self { input: *input, behind: input, held: 0, count: 0 }
+    }
+
+    /// Looks at the input once for several short numbers.
+    #[inline(always)]
+    pub(super) fn fill(&mut self) {
+        let (word, bytes) = self.input.word();
+        self.held |= word << self.count;
+        let taken = ((63 - self.count) / 8).min(bytes);
+        self.input.skip(taken as usize);
+        self.count += 8 * taken;
     }
 
     /// Takes a number of `width` bits, 64 at most.
+    #[inline(always)]
     pub(super) fn take(&mut self, width: u32) -> Result<u64, Malformed> {
-        if width > 56 {
-            let low = self.take(32)?;
-            return Ok(self.take(width - 32)? << 32 | low);
+        if width > AT_HAND {
+            let low = self.take_short(32)?;
+            return Ok(self.take_short(width - 32)? << 32 | low);
         }
-        let (bits, count) = self.peek();
-        if count < width {
-            return Err(Malformed::Short);
-        }
-        self.skip(width);
-        Ok(bits & ((1 << width) - 1))
+        self.take_short(width)
     }
 
-    /// Takes a number in Elias gamma code with at most `most` bits behind its highest.
-    pub(super) fn take_gamma(&mut self, most: u32) -> Result<u64, Malformed> {
-        let mut tail = 0;
-        loop {
-            let (bits, count) = self.peek();
-            if count == 0 {
-                return Err(Malformed::Short);
-            }
-            let zeros = bits.trailing_zeros().min(count);
-            tail += zeros;
-            if tail > most {
-                return Err(Malformed::Number);
-            }
-            self.skip(zeros);
-            if zeros < count {
-                self.skip(1);
-                return Ok(self.take(tail)? | 1 << tail);
-            }
+    #[inline(always)]
+    fn take_short(&mut self, width: u32) -> Result<u64, Malformed> {
+        if self.count < width {
+            self.fill();
         }
+        let number = self.held & ((1 << width) - 1);
+        self.skip(width)?;
+        Ok(number)
+    }
+
+    /// Takes a number in Elias gamma code with at most `most` bits behind its highest, which are fewer than [`AT_HAND`].
+    #[inline(always)]
+    pub(super) fn take_gamma(&mut self, most: u32) -> Result<u64, Malformed> {
+        if self.held.trailing_zeros() >= self.count {
+            self.fill();
+        }
+        let tail = self.held.trailing_zeros();
+        if tail > most {
+            return Err(Malformed::Number);
+        }
+        if self.count <= 2 * tail {
+            self.skip(tail + 1)?;
+            return Ok(self.take_short(tail)? | 1 << tail);
+        }
+        // As nearly always, all of it is at hand.
+        let number = self.held >> tail >> 1 & ((1 << tail) - 1) | 1 << tail;
+        self.held = self.held >> (2 * tail) >> 1;
+        self.count -= 2 * tail + 1;
+        Ok(number)
     }
 
     /// Takes one more entry from the limits.
+    #[inline]
     pub(super) fn entry(&mut self) -> Result<(), Malformed> {
         self.input.entries(1).map(|_| ())
     }
 
     /// The end: what is left of the last byte is zeros.
-    pub(super) fn finish(self) -> Result<(), Malformed> {
-        if self.taken > 0 && self.input.byte()? >> self.taken != 0 {
-            return Err(Malformed::Form);
-        }
+    #[inline]
+    pub(super) fn finish(mut self) -> Result<(), Malformed> {
+        self.input.give_back(self.count as usize / 8);
+        *self.behind = self.input;
+        if self.held & ((1 << (self.count % 8)) - 1) == 0 { Ok(()) } else { Err(Malformed::Form) }
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, width: u32) -> Result<(), Malformed> {
+        self.count = self.count.checked_sub(width).ok_or(Malformed::Short)?;
+        self.held >>= width;
         Ok(())
-    }
-
-    /// The next bits, and how many: 57 or more, except near the end.
-    fn peek(&self) -> (u64, u32) {
-        let (word, bytes) = self.input.word();
-        (word >> self.taken, 8 * bytes - self.taken)
-    }
-
-    fn skip(&mut self, width: u32) {
-        let taken = self.taken + width;
-        self.input.skip(taken / 8);
-        self.taken = taken % 8;
     }
 }

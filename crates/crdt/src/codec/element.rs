@@ -1,14 +1,14 @@
 //! The elements of sets, each written as its difference from the one before.
 
-use std::{borrow::Borrow, fmt::Debug, hash::Hash, sync::Arc};
+use std::{hash::Hash, sync::Arc};
 
-use super::{Malformed, Reader, put_count, put_rising};
+use super::{Keys, Malformed, Name, Numbers, Reader, Texts, keys::spelled, put_count, put_rising};
 
 /// What a set can hold that is sent. Elements are written in order.
-pub trait Element: Ord + Hash + Clone + Borrow<Self::Key> {
+pub trait Element: Ord + Clone {
     /// What it is found by.
     type Key: Hash + Eq + ?Sized;
-    /// Many of them as they are read, without an allocation for each.
+    /// Reads them, without an allocation for each.
     type Keys: Keys<Key = Self::Key>;
 
     /// The first byte of a set of these.
@@ -19,92 +19,17 @@ pub trait Element: Ord + Hash + Clone + Borrow<Self::Key> {
     /// Appends the element, which comes after `previous`.
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>);
 
+    /// What this one is found by.
+    fn key(&self) -> &Self::Key;
+
+    /// The name of a key.
+    fn name(key: &Self::Key) -> Name;
+
+    /// The element whose key is all in this name.
+    fn from_name(name: Name) -> Self;
+
     /// The element with this key.
     fn from_key(key: &Self::Key) -> Self;
-}
-
-/// Elements' keys, read one after the other.
-pub trait Keys: Debug {
-    /// One of them.
-    type Key: ?Sized;
-
-    /// None, and room for so many.
-    fn with_capacity(count: usize) -> Self;
-
-    /// Takes the next one.
-    ///
-    /// # Errors
-    /// [`Malformed`], also when it does not sort after the one before.
-    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed>;
-
-    /// One that was taken.
-    fn key(&self, index: usize) -> &Self::Key;
-}
-
-/// Bytes of a text to make room for.
-const USUAL: usize = 16;
-
-/// Texts behind one another.
-#[derive(Debug)]
-pub struct Texts {
-    all: String,
-    ends: Vec<usize>,
-}
-
-impl Texts {
-    fn range(&self, index: usize) -> std::ops::Range<usize> {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        start..self.ends[index]
-    }
-}
-
-impl Keys for Texts {
-    type Key = str;
-
-    fn with_capacity(count: usize) -> Self {
-        Self { all: String::with_capacity(count * USUAL), ends: Vec::with_capacity(count) }
-    }
-
-    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
-        let previous = self.ends.len().checked_sub(1).map(|last| self.range(last));
-        let start = previous.as_ref().map_or(0, |previous| previous.start);
-        let (shared, added) = take_difference(previous.map(|previous| &self.all[previous]), input)?;
-        let end = start + shared;
-        match str::from_utf8(added) {
-            Ok(added) if self.all.is_char_boundary(end) => {
-                self.all.extend_from_within(start..end);
-                self.all.push_str(added);
-            }
-            // The texts differ in the middle of a character.
-            _ => {
-                let text = [&self.all.as_bytes()[start..end], added].concat();
-                self.all.push_str(str::from_utf8(&text).map_err(|_| Malformed::Text)?);
-            }
-        }
-        self.ends.push(self.all.len());
-        Ok(())
-    }
-
-    fn key(&self, index: usize) -> &str {
-        &self.all[self.range(index)]
-    }
-}
-
-impl Keys for Vec<u64> {
-    type Key = u64;
-
-    fn with_capacity(count: usize) -> Self {
-        Self::with_capacity(count)
-    }
-
-    fn take(&mut self, input: &mut Reader<'_>) -> Result<(), Malformed> {
-        self.push(input.rising(self.last().copied())?);
-        Ok(())
-    }
-
-    fn key(&self, index: usize) -> &u64 {
-        &self[index]
-    }
 }
 
 impl Element for String {
@@ -116,6 +41,18 @@ impl Element for String {
 
     fn put(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         put_text_after(previous.map(Self::as_str), self, out);
+    }
+
+    fn key(&self) -> &str {
+        self
+    }
+
+    fn name(key: &str) -> Name {
+        Name::of_text(key)
+    }
+
+    fn from_name(name: Name) -> Self {
+        spelled(name).expect("the name of a text")
     }
 
     fn from_key(key: &str) -> Self {
@@ -135,6 +72,18 @@ impl Element for Arc<str> {
         put_text_after(previous.map(|text| &**text), self, out);
     }
 
+    fn key(&self) -> &str {
+        self
+    }
+
+    fn name(key: &str) -> Name {
+        Name::of_text(key)
+    }
+
+    fn from_name(name: Name) -> Self {
+        spelled(name).expect("the name of a text").into()
+    }
+
     fn from_key(key: &str) -> Self {
         key.into()
     }
@@ -142,7 +91,7 @@ impl Element for Arc<str> {
 
 impl Element for u64 {
     type Key = Self;
-    type Keys = Vec<Self>;
+    type Keys = Numbers;
 
     const SET_VERSION: u8 = 0x32;
     const OLD_SET_VERSION: u8 = 0x31;
@@ -151,13 +100,25 @@ impl Element for u64 {
         put_rising(out, previous.copied(), *self);
     }
 
+    fn key(&self) -> &Self {
+        self
+    }
+
+    fn name(key: &Self) -> Name {
+        Name::of_number(*key)
+    }
+
+    fn from_name(name: Name) -> Self {
+        name.number()
+    }
+
     fn from_key(key: &Self) -> Self {
         *key
     }
 }
 
 /// What half a byte holds; a higher number follows as the difference.
-const HALF: usize = 15;
+pub(super) const HALF: usize = 15;
 
 /// Appends a text as: bytes to drop from the end of the previous one, bytes to add.
 pub(super) fn put_text_after(previous: Option<&str>, text: &str, out: &mut Vec<u8>) {
@@ -183,7 +144,7 @@ pub(super) fn take_text_after(previous: Option<&str>, input: &mut Reader<'_>) ->
 }
 
 /// Takes what a text shares with the previous one and what it adds: it sorts after that one and shares no more with it than is said.
-fn take_difference<'a>(previous: Option<&str>, input: &mut Reader<'a>) -> Result<(usize, &'a [u8]), Malformed> {
+pub(super) fn take_difference<'a>(previous: Option<&str>, input: &mut Reader<'a>) -> Result<(usize, &'a [u8]), Malformed> {
     let halves = input.byte()?;
     let mut length = |half: u8| match usize::from(half) {
         HALF => input.length()?.checked_add(HALF).ok_or(Malformed::TextTooLong),

@@ -3,7 +3,7 @@
 use super::{Limits, Malformed};
 
 /// The input of a decoder.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
     /// The whole input; bytes before `at` are taken.
     bytes: &'a [u8],
@@ -39,9 +39,19 @@ impl<'a> Reader<'a> {
         rest.iter().rev().fold((0, 0), |(word, count), byte| (word << 8 | u64::from(*byte), count + 1))
     }
 
+    /// The next bytes, if there are as many. They are not taken.
+    pub(super) fn peek<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes[self.at..].first_chunk()
+    }
+
     /// Takes bytes that were looked at.
-    pub(super) fn skip(&mut self, count: u32) {
-        self.at += count as usize;
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    /// Gives back the last bytes that were taken.
+    pub(super) fn give_back(&mut self, count: usize) {
+        self.at -= count;
     }
 
     /// One byte.

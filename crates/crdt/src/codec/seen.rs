@@ -62,15 +62,17 @@ pub(super) fn take_seen(input: &mut Reader<'_>) -> Result<Context, Malformed> {
         context.reserve(runs.min(4 * input.left() + 1));
         let mut bits = BitReader::new(input);
         for _ in 1..runs {
+            // A run mostly has fewer bits than one look gives.
+            bits.fill();
             let end = first + (bits.take_gamma(WIDEST)? - 1);
-            context.append(Run { replica, first, last: end });
-            total = total.checked_add(end - first + 1).ok_or(Malformed::Number)?;
+            context.push(Run { replica, first, last: end });
             let gap = (bits.take_gamma(WIDEST)? - 1).checked_mul(1 << plain).ok_or(Malformed::Number)? | bits.take(plain)?;
             first = gap.checked_add(end + 2).filter(|first| *first <= last).ok_or(Malformed::Number)?;
         }
         bits.finish()?;
-        context.append(Run { replica, first, last });
-        total = total.checked_add(last - first + 1).ok_or(Malformed::Number)?;
+        context.push(Run { replica, first, last });
+        // At least as many as there are.
+        total = total.checked_add(span + 1).ok_or(Malformed::Number)?;
     }
     Ok(context)
 }

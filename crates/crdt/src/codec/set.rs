@@ -1,14 +1,13 @@
 //! The observed-remove set as bytes.
 
 use super::{
-    Element, Limits, Malformed, Reader, Wire,
+    Element, Keys as _, Limits, Malformed, Reader, Wire,
     bits::{BitReader, BitWriter},
-    element::Keys as _,
-    numbering::{Group, Numbering},
+    numbering::{Numbering, Width},
     opened, put_count,
     seen::{put_seen, take_seen},
 };
-use crate::{Context, Dot, OrSet, or_set::Dots};
+use crate::{Context, OrSet, or_set::News};
 
 impl<E: Element> Wire for OrSet<E> {
     const VERSION: u8 = E::SET_VERSION;
@@ -34,19 +33,21 @@ impl<E: Element> Wire for OrSet<E> {
     }
 
     fn take(input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let context = take_seen(input)?;
-        take_elements(context, input)
+        let seen = take_seen(input)?;
+        take_set(&seen, input)
     }
 
     fn take_old(input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let context = Context::take(input)?;
-        take_elements(context, input)
+        let seen = Context::take(input)?;
+        take_set(&seen, input)
     }
 }
 
-fn take_elements<E: Element>(context: Context, input: &mut Reader<'_>) -> Result<OrSet<E>, Malformed> {
-    let read = Entries::<E>::take(&Numbering::of(&context), input)?;
-    Ok(OrSet::of(read.iter().map(|(key, dots)| (E::from_key(key), Dots::from(dots))), context))
+fn take_set<E: Element>(seen: &Context, input: &mut Reader<'_>) -> Result<OrSet<E>, Malformed> {
+    let mut set = OrSet::new();
+    let (news, held) = take_news(&set, seen, input)?;
+    set.take_in(seen, |_, number| held.has(number), news);
+    Ok(set)
 }
 
 impl<E: Element> OrSet<E> {
@@ -57,65 +58,50 @@ impl<E: Element> OrSet<E> {
     /// As [`Wire::decode`].
     pub fn merge_bytes(&mut self, bytes: &[u8], limits: Limits) -> Result<(), Malformed> {
         let (mut input, is_old) = opened::<Self>(bytes, limits)?;
-        let context = if is_old { Context::take(&mut input)? } else { take_seen(&mut input)? };
-        let numbering = Numbering::of(&context);
-        let read = Entries::<E>::take(&numbering, &mut input)?;
+        let seen = if is_old { Context::take(&mut input)? } else { take_seen(&mut input)? };
+        let (news, held) = take_news(self, &seen, &mut input)?;
         if !input.is_empty() {
             return Err(Malformed::Trailing);
         }
-        let holds = |run, counter| read.held.has(numbering.number_in(run, counter));
-        self.join::<E::Key, _, _>(&context, holds, read.iter(), E::from_key);
+        self.take_in(&seen, |_, number| held.has(number), news);
         Ok(())
     }
 }
 
-/// Elements with their dots, as they are read: in order, with no allocation for each.
-#[derive(Debug)]
-struct Entries<E: Element> {
-    keys: E::Keys,
-    dots: Vec<Dot>,
-    /// Where each element's dots end.
-    ends: Vec<usize>,
-    held: Numbers,
-}
-
-impl<E: Element> Entries<E> {
-    fn take(numbering: &Numbering<'_>, input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let count = input.count()?;
-        // No key takes less than a byte.
-        let mut keys = E::Keys::with_capacity(count.min(input.left()));
-        for _ in 0..count {
-            keys.take(input)?;
-        }
-        // So many keys were read: the memory is in proportion to the input.
-        let (mut dots, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut held = Numbers::new(numbering.total(), count);
-        let mut bits = BitReader::new(input);
-        let mut group = Group::default();
-        for _ in 0..count {
-            group.begin();
-            loop {
-                let (number, dot, is_last) = numbering.take_next(&mut group, &mut bits)?;
-                if !held.insert(number) {
-                    return Err(Malformed::Dot);
-                }
-                dots.push(dot);
-                if is_last {
-                    break;
-                }
+/// Takes the elements and their dots: what of them is new to `set`, and the numbers of all dots that are held.
+fn take_news<E: Element>(set: &OrSet<E>, seen: &Context, input: &mut Reader<'_>) -> Result<(News<E>, Numbers), Malformed> {
+    let count = input.count()?;
+    // No element takes less than a byte.
+    let most = count.min(input.left());
+    let mut news = set.news(seen, most);
+    let mut slots = Vec::with_capacity(most);
+    E::Keys::take(count, input, |name, long| slots.push(set.slot(&mut news, name, long)))?;
+    // Each has a dot.
+    input.entries(u64::try_from(count).unwrap_or(u64::MAX))?;
+    let total = seen.len();
+    let width = Width::of(total);
+    let mut held = Numbers::new(total, count);
+    let mut bits = BitReader::new(input);
+    for slot in slots {
+        let mut least = 0;
+        loop {
+            let (number, is_last) = width.take(&mut bits)?;
+            if number < least {
+                return Err(Malformed::Order);
             }
-            ends.push(dots.len());
+            if number >= total || !held.insert(number) {
+                return Err(Malformed::Dot);
+            }
+            least = number + 1;
+            news.add(slot, number);
+            if is_last {
+                break;
+            }
+            bits.entry()?;
         }
-        bits.finish()?;
-        held.sort().then_some(Self { keys, dots, ends, held }).ok_or(Malformed::Dot)
     }
-
-    fn iter(&self) -> impl Iterator<Item = (&E::Key, &[Dot])> {
-        self.ends.iter().enumerate().map(|(index, end)| {
-            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-            (self.keys.key(index), &self.dots[start..*end])
-        })
-    }
+    bits.finish()?;
+    held.sort().then_some((news, held)).ok_or(Malformed::Dot)
 }
 
 /// A set of dots' numbers.

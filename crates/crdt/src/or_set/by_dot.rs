@@ -8,10 +8,11 @@
 //! Most of what changes is recent, and is found and put in without a search. The recent part is at most some times as long as there are
 //! dots, so what it keeps for those that are gone is in proportion to the others; the same holds for the marks in the old part.
 
+use super::elements::Slot;
 use crate::{Dot, ReplicaId, context::Run};
 
 /// In place of the slot of a dot that is gone.
-const GONE: usize = usize::MAX;
+const GONE: Slot = Slot::MAX;
 
 /// The recent part has so many places, and so many times the dots that are held; twice that before it is cut. Small in tests, so that few
 /// dots make an old part.
@@ -23,12 +24,12 @@ const RECENT_TIMES: usize = if cfg!(test) { 1 } else { 8 };
 struct Log {
     replica: ReplicaId,
     /// Counter and slot, sorted; all before `from`.
-    old: Vec<(u64, usize)>,
+    old: Vec<(u64, Slot)>,
     /// Marks in `old`.
     gone: usize,
     /// The counter that the first place of `recent` is for.
     from: u64,
-    recent: Vec<usize>,
+    recent: Vec<Slot>,
     /// Dots that are there.
     held: usize,
 }
@@ -50,20 +51,9 @@ impl Log {
         usize::try_from(counter.checked_sub(self.from)?).ok()
     }
 
-    fn slot(&self, counter: u64) -> Option<usize> {
-        let slot = match self.place(counter) {
-            Some(place) => *self.recent.get(place)?,
-            None => {
-                let found = self.old.binary_search_by_key(&counter, |(counter, _)| *counter);
-                self.old.get(found.ok()?)?.1
-            }
-        };
-        (slot != GONE).then_some(slot)
-    }
-
     /// Puts in a dot that was never there. One before the recent part is put behind the old ones, which must be sorted then: `false`.
-    fn put(&mut self, counter: u64, slot: usize) -> bool {
-        self.held += 1;
+    #[inline]
+    fn put(&mut self, counter: u64, slot: Slot) -> bool {
         let Some(place) = self.place(counter) else {
             self.old.push((counter, slot));
             return false;
@@ -92,30 +82,34 @@ impl Log {
         self.from += u64::try_from(count).expect("a length fits 64 bits");
     }
 
-    fn remove(&mut self, run: Run, keep: impl Fn(u64) -> bool, mut removed: impl FnMut(Dot, usize)) {
-        let mut remove = |counter: u64, slot: &mut usize| {
-            let is_removed = *slot != GONE && !keep(counter);
+    /// Takes out the dots of runs that are not to be kept; see [`ByDot::remove`]. The first dot of `runs` has the number `start`.
+    fn remove(&mut self, runs: &[Run], mut start: u64, keep: impl Fn(Dot, u64) -> bool, mut removed: impl FnMut(Dot, Slot)) {
+        let mut remove = |dot: Dot, number: u64, slot: &mut Slot| {
+            let is_removed = *slot != GONE && !keep(dot, number);
             if is_removed {
-                removed(Dot::in_run(run.replica, counter), *slot);
+                removed(dot, *slot);
                 *slot = GONE;
             }
             usize::from(is_removed)
         };
-        if run.first < self.from {
-            let from = self.old.partition_point(|(counter, _)| *counter < run.first);
-            let in_run = self.old[from..].iter_mut().take_while(|(counter, _)| *counter <= run.last);
-            let gone: usize = in_run.map(|(counter, slot)| remove(*counter, slot)).sum();
-            self.gone += gone;
-            self.held -= gone;
+        let (mut gone_old, mut gone_recent) = (0, 0);
+        for run in runs {
+            if run.first < self.from {
+                let from = self.old.partition_point(|(counter, _)| *counter < run.first);
+                for (counter, slot) in self.old[from..].iter_mut().take_while(|(counter, _)| *counter <= run.last) {
+                    gone_old += remove(Dot::in_run(run.replica, *counter), start + (*counter - run.first), slot);
+                }
+            }
+            let first = run.first.max(self.from);
+            let recent = self.place(first).and_then(|place| self.recent.get_mut(place..)).unwrap_or_default();
+            for (counter, slot) in (first..=run.last).zip(recent) {
+                gone_recent += remove(Dot::in_run(run.replica, counter), start + (counter - run.first), slot);
+            }
+            start += run.len();
         }
-        if let Some(last) = self.place(run.last) {
-            let first = self.place(run.first).unwrap_or(0);
-            let end = last.saturating_add(1).min(self.recent.len());
-            let places = self.recent.get_mut(first..end).unwrap_or_default();
-            let counters = run.first.max(self.from)..;
-            let gone: usize = counters.zip(places).map(|(counter, slot)| remove(counter, slot)).sum();
-            self.held -= gone;
-        }
+        self.gone += gone_old;
+        self.held -= gone_old + gone_recent;
+        self.tidy();
     }
 
     /// Cuts what has become too long.
@@ -132,8 +126,18 @@ impl Log {
 }
 
 impl ByDot {
+    /// These dots.
+    pub(super) fn of(dots: impl Iterator<Item = (Dot, Slot)>) -> Self {
+        let mut dots: Vec<_> = dots.collect();
+        dots.sort_unstable_by_key(|(dot, _)| *dot);
+        let mut by_dot = Self::default();
+        by_dot.extend(&dots);
+        by_dot
+    }
+
     /// All dots with their slots, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Dot, usize)> {
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Dot, Slot)> {
         self.logs.iter().flat_map(|log| {
             let all = log.old.iter().copied().chain((log.from..).zip(log.recent.iter().copied()));
             let held = all.filter(|(_, slot)| *slot != GONE);
@@ -141,13 +145,8 @@ impl ByDot {
         })
     }
 
-    pub(super) fn contains(&self, dot: Dot) -> bool {
-        let log = self.logs.binary_search_by_key(&dot.replica(), |log| log.replica);
-        log.ok().and_then(|index| self.logs.get(index)).is_some_and(|log| log.slot(dot.counter()).is_some())
-    }
-
     /// Puts in dots that were never there, in any order; those of one replica together are put in fastest.
-    pub(super) fn extend(&mut self, dots: &[(Dot, usize)]) {
+    pub(super) fn extend(&mut self, dots: &[(Dot, Slot)]) {
         for of_replica in dots.chunk_by(|(one, _), (next, _)| one.replica() == next.replica()) {
             let [(first, _), ..] = *of_replica else { continue };
             let found = self.logs.binary_search_by_key(&first.replica(), |log| log.replica);
@@ -157,6 +156,7 @@ impl ByDot {
                 index
             });
             let log = &mut self.logs[index];
+            log.held += of_replica.len();
             let mut is_sorted = true;
             for (dot, slot) in of_replica {
                 is_sorted &= log.put(dot.counter(), *slot);
@@ -169,20 +169,16 @@ impl ByDot {
         }
     }
 
-    /// Takes out the dots of `runs` that are not to be kept; asks with the run's index and the counter, and gives each with its slot to
-    /// `removed`.
-    pub(super) fn remove(&mut self, runs: &[Run], keep: impl Fn(usize, u64) -> bool, mut removed: impl FnMut(Dot, usize)) {
-        let mut index = 0;
+    /// Takes out the dots of `runs` that are not to be kept; asks with the dot and its number among all of `runs`, and gives each with its
+    /// slot to `removed`.
+    pub(super) fn remove(&mut self, runs: &[Run], keep: impl Fn(Dot, u64) -> bool, mut removed: impl FnMut(Dot, Slot)) {
+        let mut start = 0;
         for of_replica in runs.chunk_by(|one, next| one.replica == next.replica) {
             let replica = of_replica.first().map(|run| run.replica);
-            let found = self.logs.iter_mut().find(|log| Some(log.replica) == replica);
-            if let Some(log) = found {
-                for (offset, run) in of_replica.iter().enumerate() {
-                    log.remove(*run, |counter| keep(index + offset, counter), &mut removed);
-                }
-                log.tidy();
+            if let Some(log) = self.logs.iter_mut().find(|log| Some(log.replica) == replica) {
+                log.remove(of_replica, start, &keep, &mut removed);
             }
-            index += of_replica.len();
+            start += of_replica.iter().map(|run| run.len()).sum::<u64>();
         }
     }
 

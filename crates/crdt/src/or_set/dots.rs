@@ -29,11 +29,19 @@ impl Dots {
         self.as_slice().is_empty()
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, dot: Dot) {
+        if self.is_empty() {
+            *self = Self::One(dot);
+        } else {
+            self.insert_another(dot);
+        }
+    }
+
+    fn insert_another(&mut self, dot: Dot) {
         match self {
             Self::One(held) if *held == dot => {}
             Self::One(held) => *self = Self::Many(vec![dot.min(*held), dot.max(*held)]),
-            Self::Many(dots) if dots.is_empty() => *self = Self::One(dot),
             Self::Many(dots) => {
                 if let Err(index) = dots.binary_search(&dot) {
                     dots.insert(index, dot);
@@ -42,15 +50,20 @@ impl Dots {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, dot: Dot) {
         match self {
             Self::One(held) if *held == dot => *self = Self::none(),
             Self::One(_) => {}
-            Self::Many(dots) => {
-                dots.retain(|held| *held != dot);
-                if let [left] = **dots {
-                    *self = Self::One(left);
-                }
+            Self::Many(_) => self.remove_one(dot),
+        }
+    }
+
+    fn remove_one(&mut self, dot: Dot) {
+        if let Self::Many(dots) = self {
+            dots.retain(|held| *held != dot);
+            if let [left] = **dots {
+                *self = Self::One(left);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! `backbone schema`: changes of a service's tables in both regions while traffic runs.
 //!
 //! ```text
-//! tried in both, undone ─> mirrored columns named ─> changed in both ─> all columns mirrored again
+//! tried in both, undone ─> mirrored columns named ─> older rows taken in ─> changed in both ─> all columns mirrored again
 //! ```
 //! The other region stops taking in a table's rows when they have a column that it lacks, and orders wait for it. So while one region has a column and
-//! the other has not, the publications name those that both have, before and after.
+//! the other has not, the publications name those that both have, before and after. What was written before that has all columns whenever it is sent,
+//! so nothing is changed until the other region has it.
 
 mod mirrored;
 
@@ -202,6 +203,11 @@ async fn change(
         patiently(connection, async |connection| publications.publish(connection).await)
             .await
             .with_context(|| format!("name {region}'s mirrored columns"))?;
+    }
+    for (region, connection) in Region::ALL.into_iter().zip(&mut *both) {
+        mirrored::taken_in(connection, GIVE_UP).await.with_context(|| {
+            format!("wait until {region}'s older rows are in the other region; run this again when the cause is mended")
+        })?;
     }
     for region in lacking {
         let connection = &mut both[*region as usize];

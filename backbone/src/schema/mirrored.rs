@@ -1,11 +1,15 @@
 //! What a service publishes to the other region: publications, their tables and the tables' columns.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use sqlx::PgConnection;
+use tokio::time::{Instant, sleep};
 
 use crate::engine::postgres::databases::run as execute;
+
+/// Between two looks at what is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A table as a publication has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,7 +112,7 @@ impl Mirrored {
         Self(self.0.into_iter().map(|(name, table)| (name, Table { is_named: false, ..table })).collect())
     }
 
-    /// Makes it what the region publishes.
+    /// Makes it what the region publishes of all that is written from now on.
     pub(super) async fn publish(&self, connection: &mut PgConnection) -> Result<()> {
         let mut publications: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for ((publication, name), table) in &self.0 {
@@ -120,6 +124,34 @@ impl Mirrored {
             execute(connection, format!("ALTER PUBLICATION {} SET TABLE {}", quoted(publication), tables.join(", "))).await?;
         }
         Ok(())
+    }
+}
+
+/// Waits until the other region has all that was written here so far, also by transactions that are still under way.
+pub(super) async fn taken_in(connection: &mut PgConnection, within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
+    let next: i64 = sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetch_one(&mut *connection).await?;
+    while sqlx::query_scalar::<_, i64>("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetch_one(&mut *connection).await?
+        < next
+    {
+        ensure!(
+            Instant::now() < deadline,
+            "a transaction has been under way for {} s: see pg_stat_activity and pg_prepared_xacts",
+            within.as_secs()
+        );
+        sleep(LOOK).await;
+    }
+    let position: i64 = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(&mut *connection).await?;
+    let confirmed =
+        "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name = 'market_from_' || region.self()";
+    loop {
+        let confirmed: i64 =
+            sqlx::query_scalar(confirmed).fetch_optional(&mut *connection).await?.context("the other region does not listen")?;
+        if confirmed >= position {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the other region is {} bytes behind after {} s", position - confirmed, within.as_secs());
+        sleep(LOOK).await;
     }
 }
 

@@ -3,13 +3,16 @@
 use std::{
     fs::{create_dir_all, read_to_string, write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::try_join_all;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use testkit::eventually;
+use tokio::time::sleep;
 
 use crate::{
     market::{Market, print},
@@ -30,6 +33,9 @@ const OLD_TABLE: &str = "DROP TABLE gift_cards;";
 /// No change may hold traffic up for longer.
 const FLOWS_WITHIN: Duration = Duration::from_secs(2);
 const MIRRORED_WITHIN: Duration = Duration::from_secs(10);
+/// Less than a change waits for its locks, and longer than it takes from one region to the other.
+const WRITES_FOR: Duration = Duration::from_millis(200);
+const SLOW_WRITERS: usize = 4;
 
 impl Market {
     /// A folder with one migration.
@@ -87,6 +93,37 @@ async fn a_note_is_mirrored(home: &str, own: &mut PgConnection, other: &mut PgCo
     Ok(())
 }
 
+/// What a transaction wrote before a column goes is in the other region before the column goes there.
+async fn contracted_beside_slow_writers(market: &Market, contract: &Path) -> Result<()> {
+    let is_done = AtomicBool::new(false);
+    let contracted = async {
+        let contracted = market.schema(contract).await;
+        is_done.store(true, Ordering::Relaxed);
+        contracted
+    };
+    let (contracted, written) =
+        tokio::join!(contracted, try_join_all((0..SLOW_WRITERS).map(|number| slow_writer(market, number, &is_done))));
+    let transactions: usize = written?.iter().sum();
+    ensure!(transactions >= SLOW_WRITERS, "{transactions} transactions");
+    contracted.map(drop)
+}
+
+/// One transaction after the other that writes to an order of us and takes its time, and how many there were.
+async fn slow_writer(market: &Market, number: usize, is_done: &AtomicBool) -> Result<usize> {
+    const WRITE: &str = "UPDATE \"order\".orders SET state = state WHERE order_id =
+                             (SELECT order_id FROM \"order\".orders WHERE home_region = 'us' AND state = 'shipped' ORDER BY placed_at OFFSET $1 LIMIT 1)";
+    let (mut us, mut transactions) = (market.database("us").await?, 0);
+    while !is_done.load(Ordering::Relaxed) {
+        let mut writer = us.begin().await?;
+        let rows = sqlx::query(WRITE).bind(i64::try_from(number)?).execute(&mut *writer).await?.rows_affected();
+        ensure!(rows == 1, "{rows} orders were written to");
+        sleep(WRITES_FOR).await;
+        writer.commit().await?;
+        transactions += 1;
+    }
+    Ok(transactions)
+}
+
 /// A run is broken off between the regions by something that is in the way of a new mirrored table in us, and finished when that is gone.
 async fn a_run_that_was_broken_off_is_finished(market: &Market, eu: &mut PgConnection, us: &mut PgConnection) -> Result<()> {
     let new_table = market.migration(9005, NEW_TABLE)?;
@@ -126,7 +163,7 @@ pub(crate) async fn a_table_is_changed_in_both_regions_while_orders_come(market:
         a_note_is_mirrored("us", &mut us, &mut eu).await?;
         let again = market.schema(&expand).await?;
         ensure!(again["applied"].as_array().is_some_and(Vec::is_empty), "{again}");
-        market.schema(&contract).await?;
+        contracted_beside_slow_writers(market, &contract).await?;
         a_run_that_was_broken_off_is_finished(market, &mut eu, &mut us).await?;
         traffic.until(traffic.placed() + 20).await;
         traffic.stop();

@@ -15,6 +15,7 @@ CARGO_FLAGS := --release --locked --workspace
 # Tools that Debian does not have; the version is part of the path, so a new one is a new file.
 BUF := $(TOOLS)/buf-1.57.2/buf
 GRPCURL := $(TOOLS)/grpcurl-1.9.4/grpcurl
+ETCD := $(TOOLS)/etcd-3.7.3/etcd
 DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
 NEEDED := cc:gcc make:make git:git java:openjdk-17-jre-headless mvn:maven
@@ -22,7 +23,7 @@ NEEDED_FOR_TESTS := chromium:chromium chromedriver:chromium-driver kcat:kcat
 NEEDED_FOR_VERIFY := promtool:prometheus
 NEEDED_FOR_BENCH := pgbench:postgresql-15 javac:openjdk-17-jdk-headless
 
-.PHONY: help demo start up stop down test verify fix e2e crash bench bench-crdt build fetch ready tests-ready advisories
+.PHONY: help demo start up stop down test conformance verify fix e2e crash bench bench-crdt build fetch ready tests-ready advisories
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ test: tests-ready $(GRPCURL) ## run every test, on real engines; needs nothing d
 # The crate's Cargo.toml has `test = false` for its target, so that `cargo test` alone leaves it out.
 e2e: tests-ready $(GRPCURL) ## run the end-to-end suite: two whole regions, a browser, grpcurl, kcat
 	GRPCURL=$(GRPCURL) cargo test $(CARGO_FLAGS) --test e2e
+
+conformance: $(ETCD) ## hold etcd itself against the suite that the coordinator passes in `make test`
+	ETCD=$(ETCD) cargo test $(CARGO_FLAGS) --test it -- etcd_itself_passes_the_same_suite
 
 crash: ready ## kill a process every 1-2 s under load, then look for broken promises; SEED=.. repeats a plan, SECONDS=.. (120) says how long
 	CRASH_SEED=$(SEED) CRASH_SECONDS=$(if $(filter command line,$(origin SECONDS)),$(SECONDS),120) cargo test $(CARGO_FLAGS) --test e2e -- crash::
@@ -104,6 +108,10 @@ $(BUF):
 
 $(GRPCURL):
 	GOBIN=$(@D) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+
+$(ETCD):
+	mkdir -p $(@D)
+	cd engines/coordinator/etcd && GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ .
 
 $(DENY):
 	env -u CARGO_TARGET_DIR cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TOOLS)/cargo-deny-0.20.2

@@ -54,13 +54,14 @@ impl Context {
     /// The command that runs a part.
     #[must_use]
     pub fn launch(&self, part: &Part) -> Launch {
-        match part.kind {
+        let launch = match part.kind {
             Kind::Postgres => postgres::launch(self, part),
             Kind::Kafka(_) => kafka::launch(self, part),
             Kind::Temporal => temporal::launch(self, part),
             Kind::Nats => nats::launch(self, part),
             Kind::Service => self.service(part),
-        }
+        };
+        Launch { nice: part.nice(), ..launch }
     }
 
     /// One of our own binaries with its settings.

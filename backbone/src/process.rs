@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 use tokio::process::{Child, Command};
 
 /// A program to run.
@@ -23,6 +23,8 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Added to the environment.
     pub env: BTreeMap<String, String>,
+    /// How far it steps back when processors are short, as `nice` counts it.
+    pub nice: i32,
 }
 
 impl Launch {
@@ -49,7 +51,14 @@ impl Launch {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(&self.env).current_dir(folder);
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
-        command.spawn().with_context(|| format!("start {}", self.program.display()))
+        let child = command.spawn().with_context(|| format!("start {}", self.program.display()))?;
+        // Its threads and children inherit it; it has none yet.
+        if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+            && let Err(error) = setpriority_process(Some(pid), self.nice)
+        {
+            tracing::warn!(program = %self.program.display(), %error, "its priority cannot be set");
+        }
+        Ok(child)
     }
 }
 

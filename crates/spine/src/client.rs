@@ -67,7 +67,7 @@ pub(crate) fn reader(bootstrap: &str) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
-        .set("fetch.wait.max.ms", "50")
+        .set("fetch.wait.max.ms", "250")
         .set("queued.max.messages.kbytes", "4096");
     config
 }

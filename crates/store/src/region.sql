@@ -258,7 +258,8 @@ BEGIN
                 OR NOT EXISTS (SELECT 1 FROM region.heard AS h WHERE h.home = l.home AND h.epoch >= l.epoch))
         THEN 0
         WHEN current_setting('synchronous_standby_names') = '' THEN (pg_current_wal_flush_lsn() - '0/0')::bigint
-        ELSE coalesce((SELECT max(flush_lsn) FROM pg_stat_replication WHERE application_name = 'market_from_' || region.self()) - '0/0', 0)::bigint
+        -- What the other region's subscription has confirmed; the function costs a third of the views.
+        ELSE coalesce((SELECT confirmed_flush_lsn FROM pg_get_replication_slots() WHERE slot_name = 'market_from_' || region.self()) - '0/0', 0)::bigint
     END;
     SELECT coalesce(array_agg(l.home), '{}'), coalesce(array_agg((h.heard_to - '0/0')::bigint), '{}'), coalesce(array_agg((l.learned_at - '0/0')::bigint), '{}') INTO undone_home, undone_from, undone_to
         FROM region.lost AS l JOIN region.heard AS h ON h.home = l.home AND h.by_region <> region.self() AND h.epoch > l.was_epoch

@@ -25,7 +25,7 @@ use crate::{
 /// Idle connections end before anything on the way forgets them.
 const IDLE: Duration = Duration::from_secs(30);
 /// Idle connections kept for each region.
-const MAX_IDLE: usize = 64;
+const MAX_IDLE: usize = 1024;
 
 /// Connections to both regions' storefronts. Cheap to clone.
 #[derive(Debug, Clone)]

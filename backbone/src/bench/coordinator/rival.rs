@@ -11,20 +11,12 @@ use tokio::process::Command;
 
 use crate::output::problem;
 
-/// What is built when there is none.
-const VERSION: &str = "3.7.3";
-const MODULE: &str = "go.etcd.io/etcd/server/v3";
-/// etcd's own `main` cannot be installed by its module's name, as that module replaces others; its parts can be used.
-const MAIN: &str = "package main
-
-import (
-	\"os\"
-
-	\"go.etcd.io/etcd/server/v3/etcdmain\"
-)
-
-func main() { etcdmain.Main(os.Args) }
-";
+/// What is built when there is none: the etcd of the conformance suite, with the sums of all its modules.
+const SOURCES: [(&str, &str); 3] = [
+    ("main.go", include_str!("../../../../engines/coordinator/etcd/main.go")),
+    ("go.mod", include_str!("../../../../engines/coordinator/etcd/go.mod")),
+    ("go.sum", include_str!("../../../../engines/coordinator/etcd/go.sum")),
+];
 
 /// An etcd that can be run.
 ///
@@ -39,9 +31,9 @@ pub(super) async fn find(cache: &Path) -> Result<PathBuf> {
     if let Some(found) = on_path {
         return Ok(found);
     }
-    let folder = cache.join(format!("etcd-{VERSION}"));
+    let folder = cache.join("etcd");
     let program = folder.join("etcd");
-    if !program.is_file() {
+    if is_outdated(&folder, &program) {
         build(&folder)
             .await
             .context("THE RIVAL IS ABSENT: name an etcd by ETCD, put one on the PATH, or install go so that it can be built")?;
@@ -49,12 +41,18 @@ pub(super) async fn find(cache: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
+fn is_outdated(folder: &Path, program: &Path) -> bool {
+    let is_other = |(name, text): &(&str, &str)| std::fs::read_to_string(folder.join(name)).ok().as_deref() != Some(*text);
+    !program.is_file() || SOURCES.iter().any(is_other)
+}
+
 async fn build(folder: &Path) -> Result<()> {
-    problem(format_args!("building etcd {VERSION} in {}", folder.display()));
+    problem(format_args!("building etcd in {}", folder.display()));
     std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("main.go"), MAIN)?;
-    std::fs::write(folder.join("go.mod"), "module etcd\n")?;
-    go(folder, &["get", &format!("{MODULE}@v{VERSION}")]).await?;
+    let _ = std::fs::remove_file(folder.join("etcd"));
+    for (name, text) in SOURCES {
+        std::fs::write(folder.join(name), text)?;
+    }
     go(folder, &["build", "-trimpath", "-ldflags=-s -w", "-o", "etcd", "."]).await
 }
 

@@ -80,7 +80,7 @@ pub(super) struct Failures {
 impl Load {
     /// Traffic at the edge, for these items. Acknowledged orders go to `journal`.
     pub(super) fn new(shop: String, skus: Vec<String>, journal: &Path) -> Result<Arc<Self>> {
-        let client = Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(512).tcp_nodelay(true).build()?;
+        let client = Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(4096).tcp_nodelay(true).build()?;
         let journal = Mutex::new(File::create(journal).with_context(|| format!("create {}", journal.display()))?);
         let weights = (1..=skus.len()).scan(0.0, |sum, rank| {
             #[expect(clippy::cast_precision_loss, reason = "a number of items")]

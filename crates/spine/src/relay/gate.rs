@@ -10,8 +10,8 @@ use store::region::{self, Told};
 use super::in_time;
 use crate::Error;
 
-/// Between two looks at how far the other region is: some milliseconds of the link's forty.
-const LOOK: Duration = Duration::from_millis(10);
+/// Between two looks at how far the other region is: half of what the link takes for there and back.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The gate. One that is not for a mirrored outbox is always open.
 #[derive(Debug)]

@@ -32,7 +32,10 @@ impl Make {
         let path = std::env::var_os("ETCD");
         if path.is_none() {
             // Not by `eprintln!`, which the harness swallows when a test passes.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: set ETCD to the path of an etcd binary to run the same against it");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: the same against etcd; `make conformance` does it, or ETCD with the path of its program"
+            );
         }
         path.map(|path| Self::Etcd(path.into()))
     }

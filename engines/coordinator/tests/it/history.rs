@@ -185,6 +185,7 @@ async fn run(make: Make, reads: &str) -> Result<()> {
     println!("COORDINATOR_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start(make, 3, &[("READS", reads), ("SNAPSHOT_AFTER", "300")]).await?;
+    #[expect(clippy::disallowed_methods, reason = "to be found in the sites' logs")]
     let began = humantime::format_rfc3339_micros(std::time::SystemTime::now());
     let board = Arc::new(Board {
         started: Instant::now(),

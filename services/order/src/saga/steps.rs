@@ -26,7 +26,7 @@ use super::{flow::Flow, order::VERSION};
 use crate::{
     domain::{Command, Course, Order, Refusal},
     error::Error,
-    store,
+    store::{self, sagas},
 };
 
 /// Why an order ends cancelled that its shopper cancelled.
@@ -143,10 +143,24 @@ impl Steps {
         Self { flow, ..self }
     }
 
-    /// A saga whose step failed rests until it is tried again.
-    fn told<T>(&self, id: OrderId, result: Result<T, ActivityError>, is_at_rest: impl FnOnce(&T) -> bool) -> Result<T, ActivityError> {
+    /// Takes a step. A saga whose step fails, or whose step says so by `is_at_rest`, makes room for others until it is tried again. When the order's
+    /// home is the other region's by now, that carries on and nothing here ever can, so the saga fails for good; when the home comes back, the
+    /// sweeper starts it anew.
+    async fn taken<T>(
+        &self,
+        step: &Step,
+        name: &'static str,
+        id: OrderId,
+        taking: impl Future<Output = Result<T, ActivityError>>,
+        is_at_rest: impl FnOnce(&T) -> bool,
+    ) -> Result<T, ActivityError> {
+        let result = taking.instrument(step.span(name)).await;
         if result.as_ref().map_or(true, is_at_rest) {
             self.flow.leave(id);
+        }
+        if result.is_err() && sagas::give_up(&self.pool, id).await.map_err(again)? {
+            tracing::info!(order.id = %id, "the order's home is the other region's, which carries on with its saga");
+            return Err(ActivityError::application(ApplicationFailure::non_retryable(Error::Fenced)));
         }
         result
     }
@@ -255,64 +269,69 @@ impl Steps {
     #[activity]
     pub async fn reserve(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
         let id = step.id()?;
-        self.told(id, self.reserve_stock(id).instrument(step.span("reserve")).await, |_| false)
+        self.taken(&step, "reserve", id, Box::pin(self.reserve_stock(id)), |_| false).await
     }
 
     #[activity]
     pub async fn authorize(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Authorization, ActivityError> {
         let id = step.id()?;
-        let authorized = self.authorize_payment(id).instrument(step.span("authorize")).await;
-        self.told(id, authorized, |authorization| *authorization == Authorization::Waiting)
+        let waits = |authorization: &Authorization| *authorization == Authorization::Waiting;
+        self.taken(&step, "authorize", id, Box::pin(self.authorize_payment(id)), waits).await
     }
 
     #[activity]
     pub async fn pivot(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
-        self.pass_pivot(step.id()?).instrument(step.span("pivot")).await
+        let id = step.id()?;
+        self.taken(&step, "pivot", id, Box::pin(self.pass_pivot(id)), |_| false).await
     }
 
     #[activity]
     pub async fn capture(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<Outcome, ActivityError> {
         let id = step.id()?;
-        self.told(id, self.capture_payment(id).instrument(step.span("capture")).await, |_| false)
+        self.taken(&step, "capture", id, Box::pin(self.capture_payment(id)), |_| false).await
     }
 
     /// Of version 0.
     #[activity]
     pub async fn confirm(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.apply(step.id()?, [Command::Confirm]).instrument(step.span("confirm")).await
+        let id = step.id()?;
+        self.taken(&step, "confirm", id, Box::pin(self.apply(id, [Command::Confirm])), |()| false).await
     }
 
     /// Paid and on its way, in one commit.
     #[activity]
     pub async fn ship(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
         let id = step.id()?;
-        self.told(id, self.apply(id, [Command::Confirm, Command::Ship]).instrument(step.span("ship")).await, |()| true)
+        self.taken(&step, "ship", id, Box::pin(self.apply(id, [Command::Confirm, Command::Ship])), |()| true).await
     }
 
     #[activity]
     pub async fn void(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.void_payment(step.id()?).instrument(step.span("void")).await
+        let id = step.id()?;
+        self.taken(&step, "void", id, Box::pin(self.void_payment(id)), |()| false).await
     }
 
     #[activity]
     pub async fn release(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.release_stock(step.id()?).instrument(step.span("release")).await
+        let id = step.id()?;
+        self.taken(&step, "release", id, Box::pin(self.release_stock(id)), |()| false).await
     }
 
     #[activity]
     pub async fn cancel(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        let span = step.span("cancel");
-        let id = step.id()?;
-        self.told(id, self.apply(id, [Command::Cancel { reason: step.reason }]).instrument(span).await, |()| true)
+        let (id, reason) = (step.id()?, step.reason.clone());
+        self.taken(&step, "cancel", id, Box::pin(self.apply(id, [Command::Cancel { reason }])), |()| true).await
     }
 
     #[activity]
     pub async fn refund(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.refund_payment(step.id()?).instrument(step.span("refund")).await
+        let id = step.id()?;
+        self.taken(&step, "refund", id, Box::pin(self.refund_payment(id)), |()| false).await
     }
 
     #[activity]
     pub async fn take_back(self: Arc<Self>, _ctx: ActivityContext, step: Step) -> Result<(), ActivityError> {
-        self.apply(step.id()?, [Command::Return]).instrument(step.span("take_back")).await
+        let id = step.id()?;
+        self.taken(&step, "take_back", id, Box::pin(self.apply(id, [Command::Return])), |()| false).await
     }
 }

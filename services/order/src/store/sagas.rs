@@ -63,6 +63,26 @@ pub(crate) async fn list_unstarted_returns(pool: &PgPool) -> Result<Vec<Unstarte
     Ok(rows.into_iter().map(Unstarted::of).collect())
 }
 
+/// Forgets that the order's workflows were started, if its home is the other region's by now: when it comes back, they are started anew. True when
+/// it is.
+pub(crate) async fn give_up(pool: &PgPool, id: OrderId) -> Result<bool, Error> {
+    let is_elsewhere = sqlx::query_scalar(
+        "WITH elsewhere AS (
+             SELECT o.order_id FROM orders o JOIN region.homes h ON h.home = o.home_region
+             WHERE o.order_id = $1 AND h.holder <> region.self()
+         ), unnoted AS (
+             DELETE FROM sagas WHERE order_id IN (SELECT order_id FROM elsewhere)
+         ), unnoted_returns AS (
+             DELETE FROM returns WHERE order_id IN (SELECT order_id FROM elsewhere)
+         )
+         SELECT EXISTS (SELECT 1 FROM elsewhere)",
+    )
+    .bind(id.as_uuid())
+    .fetch_one(pool)
+    .await?;
+    Ok(is_elsewhere)
+}
+
 /// Notes that the order waits for the shopper's bank.
 pub(crate) async fn note_step_up_in(tx: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
     sqlx::query("INSERT INTO step_ups (order_id) VALUES ($1) ON CONFLICT DO NOTHING").bind(id.as_uuid()).execute(tx).await.map(drop)

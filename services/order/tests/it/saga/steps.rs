@@ -1,5 +1,6 @@
 //! Every step taken twice, every step failing before and after its effect: the order ends as if nothing had been.
 
+use ids::Region;
 use proto::{
     order::v1::{Order, OrderState},
     payment::v1::PaymentState,
@@ -133,4 +134,27 @@ async fn what_a_lost_first_try_held_is_given_back() {
     world.ended(&order.order_id).await;
     let (state, payment) = (OrderState::Cancelled, PaymentState::Voided);
     assert_ended(&world, &order, "held before", state, payment, STOCK, &["order.placed", "order.cancelled"]).await;
+}
+
+/// A saga that cannot go on here gives up its place, and begins anew when the home is back.
+#[tokio::test]
+async fn a_saga_whose_home_went_to_the_other_region_ends_and_begins_anew_when_it_is_back() {
+    let world = Sagas::new("1h").await;
+    let order = world.ordered("tok_visa", 2).await;
+    let gate = super::shapes::held(&world, &order, "ship");
+    world.start(&order).await;
+    let pool = world.orders.pool();
+    sqlx::query("INSERT INTO sagas (order_id) SELECT order_id FROM orders").execute(&pool).await.unwrap();
+    gate.reached().await;
+    world.move_home(Region::Us, 1).await;
+    gate.open();
+    assert!(!world.is_completed(&order.order_id).await, "the other region ships it");
+    assert_eq!(world.now(&order).await.state(), OrderState::Placed);
+    let noted: i64 = sqlx::query_scalar("SELECT count(*) FROM sagas").fetch_one(&pool).await.unwrap();
+    assert_eq!(noted, 0, "the sweeper starts it when the home is back");
+    world.move_home(Region::Eu, 2).await;
+    world.start(&order).await;
+    world.ended(&order.order_id).await;
+    let events = ["order.placed", "order.confirmed", "order.shipped"];
+    assert_ended(&world, &order, "home again", OrderState::Shipped, PaymentState::Captured, STOCK - 2, &events).await;
 }

@@ -3,13 +3,13 @@
 use std::{ops::Deref, thread, time::Duration};
 
 use config::Secret;
-use ids::OrderId;
+use ids::{OrderId, Region};
 use order::saga::{self, OrderReturn, OrderSaga, SagaInput, Steps, TASK_QUEUE};
 use proto::order::v1::Order;
 use temporal::Temporal;
 use temporalio_client::{
     Client, UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowGetResultOptions, WorkflowHandle, WorkflowHistory, WorkflowSignalOptions,
-    WorkflowStartOptions,
+    WorkflowStartOptions, errors::WorkflowGetResultError,
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -93,9 +93,26 @@ impl Sagas {
 
     /// Waits until a workflow has ended well.
     pub(super) async fn ended(&self, workflow: &str) {
+        assert!(self.is_completed(workflow).await, "{workflow} has failed");
+    }
+
+    /// Waits until a workflow has ended: well, or by giving up.
+    pub(super) async fn is_completed(&self, workflow: &str) -> bool {
         let handle = self.handle(workflow);
         let result = tokio::time::timeout(Duration::from_secs(90), handle.get_result(WorkflowGetResultOptions::default())).await;
-        result.unwrap_or_else(|_| panic!("{workflow} does not end; it took {:?}", self.faults.taken(workflow))).expect("no saga fails");
+        let result = result.unwrap_or_else(|_| panic!("{workflow} does not end; it took {:?}", self.faults.taken(workflow)));
+        match result {
+            Ok(_) => true,
+            Err(WorkflowGetResultError::Failed(_)) => false,
+            Err(error) => panic!("{workflow}: {error}"),
+        }
+    }
+
+    /// Has the order's home held by `holder` from now on.
+    pub(super) async fn move_home(&self, holder: Region, epoch: i64) {
+        let mut database = testkit::postgres().await.superuser(&self.orders.database).await;
+        let moved = sqlx::query("SELECT region.set_home('eu', $1, $2, 100000)").bind(holder.as_str()).bind(epoch);
+        moved.execute(&mut database).await.expect("an operator may");
     }
 
     pub(super) fn history(&self, workflow: &str) -> WorkflowHistory {

@@ -55,7 +55,16 @@ impl Sources {
     /// # Errors
     /// When it cannot.
     pub async fn connect(&self, region: Region) -> Result<PgConnection> {
-        self.databases[region as usize].connect().await.with_context(|| format!("connect to {region}'s database"))
+        self.connect_to(region, MARKET).await
+    }
+
+    /// Connects to another database of a region's server as the superuser.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn connect_to(&self, region: Region, database: &str) -> Result<PgConnection> {
+        let options = self.databases[region as usize].clone().database(database);
+        options.connect().await.with_context(|| format!("connect to {region}'s database {database}"))
     }
 
     /// Addresses of a region's brokers.

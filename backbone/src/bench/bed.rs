@@ -147,11 +147,15 @@ impl Bed {
         Ok(self.home.settings(self.start.brokers)?.secrets)
     }
 
-    /// A second database on a region's server, with a schema like that of `service`.
+    /// A second database on a region's server, with a schema like that of `service` whose rows may be written.
     pub(super) async fn copy_schema(&self, region: Region, service: &str, database: &str) -> Result<()> {
         let mut market = self.connect(region).await?;
         run(&mut market, format!("CREATE DATABASE {database}")).await?;
         run(&mut market, format!("GRANT CONNECT, CREATE ON DATABASE {database} TO \"{service}\"")).await?;
+        let mut copy = Sources::of(&self.home)?.connect_to(region, database).await?;
+        run(&mut copy, "CREATE SCHEMA region AUTHORIZATION region".to_owned()).await?;
+        run(&mut copy, store::region::setup(region)).await?;
+        run(&mut copy, "UPDATE region.homes SET holder = region.self(), valid_until = 'infinity'".to_owned()).await?;
         let plan = Plan::new(self.ports, self.start.brokers, false);
         let part = plan.parts().find(|part| part.id() == format!("{region}/{service}")).context("the service is in the plan")?;
         let mut environment = plan.environment(part, &self.secrets()?, "");

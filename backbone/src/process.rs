@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, setpriority_process};
+use rustix::process::{Pid, Signal, getpriority_process, kill_process, setpriority_process};
 use tokio::process::{Child, Command};
 
 /// A program to run.
@@ -23,7 +23,7 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Added to the environment.
     pub env: BTreeMap<String, String>,
-    /// How far it steps back when processors are short, as `nice` counts it.
+    /// How much further than its parent it steps back when processors are short, as `nice` counts it.
     pub nice: i32,
 }
 
@@ -52,9 +52,10 @@ impl Launch {
         command.args(&self.args).envs(&self.env).current_dir(folder);
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("start {}", self.program.display()))?;
-        // Its threads and children inherit it; it has none yet.
-        if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
-            && let Err(error) = setpriority_process(Some(pid), self.nice)
+        // Its threads and children inherit it; it has none yet. Whoever steps back already may not come forward again.
+        if self.nice > 0
+            && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+            && let Err(error) = getpriority_process(None).and_then(|own| setpriority_process(Some(pid), own + self.nice))
         {
             tracing::warn!(program = %self.program.display(), %error, "its priority cannot be set");
         }

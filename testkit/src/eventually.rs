@@ -4,8 +4,10 @@ use std::{fmt::Display, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(25);
+/// Between two looks: a tenth of what was waited so far, so that a look that costs something does not slow down what it waits for.
+fn pause(waited: Duration) -> Duration {
+    (waited / 10).clamp(Duration::from_millis(25), Duration::from_secs(1))
+}
 
 /// Asks `probe` until it gives a value, and gives that.
 ///
@@ -24,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// # Panics
 /// After `within`, with `what` was awaited and what the last look said.
 pub async fn eventually<T, E: Display>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + within;
+    let begun = Instant::now();
+    let deadline = begun + within;
     loop {
         let look = tokio::time::timeout_at(deadline, probe()).await;
         let last = match look {
@@ -32,8 +35,9 @@ pub async fn eventually<T, E: Display>(what: &str, within: Duration, mut probe: 
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the look itself took too long".to_owned(),
         };
-        assert!(Instant::now() + PAUSE < deadline, "not within {within:?}: {what}; at last: {last}");
-        sleep(PAUSE).await;
+        let pause = pause(begun.elapsed());
+        assert!(Instant::now() + pause < deadline, "not within {within:?}: {what}; at last: {last}");
+        sleep(pause).await;
     }
 }
 

@@ -16,6 +16,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
     doctor, down,
@@ -207,9 +209,10 @@ fn log_to(home: &Home) -> Result<()> {
     let path = home.own_log();
     rotate(&path).context("rotate the log")?;
     let file = OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
-    let filter = tracing_subscriber::EnvFilter::new("warn,backbone=info");
+    let filter = Targets::new().with_default(Level::WARN).with_target("backbone", Level::INFO);
+    let log = tracing_subscriber::fmt::layer().with_writer(std::sync::Mutex::new(file));
     // A second supervisor in one process keeps the first one's log; only tests do that.
-    let _ = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(file)).with_env_filter(filter).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(log).try_init();
     Ok(())
 }
 

@@ -12,17 +12,18 @@ use tonic_health::{
 };
 use tower::Service;
 
+use crate::reflection::Reflection;
+
 /// Collects a service's RPCs.
 pub struct Grpc {
     routes: RoutesBuilder,
-    names: Vec<&'static str>,
-    descriptors: Vec<&'static [u8]>,
+    reflection: Reflection,
     reporter: HealthReporter,
 }
 
 impl std::fmt::Debug for Grpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Grpc").field(&self.names).finish()
+        f.debug_tuple("Grpc").field(&self.reflection.names).finish()
     }
 }
 
@@ -31,7 +32,9 @@ impl Default for Grpc {
         let (reporter, health) = health_reporter();
         let mut routes = Routes::builder();
         routes.add_service(health);
-        Self { routes, names: Vec::new(), descriptors: vec![proto::DESCRIPTORS], reporter }
+        // Of errors too, so that grpcurl can show their details.
+        let descriptors = vec![tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET, proto::DESCRIPTORS];
+        Self { routes, reflection: Reflection { names: Vec::new(), descriptors }, reporter }
     }
 }
 
@@ -44,7 +47,7 @@ impl Grpc {
         S::Response: axum::response::IntoResponse,
         S::Future: Send + 'static,
     {
-        self.names.push(S::NAME);
+        self.reflection.names.push(S::NAME);
         self.routes.add_service(service);
         self
     }
@@ -52,32 +55,14 @@ impl Grpc {
     /// Lets reflection tell of a contract that is not in `proto/`: a file descriptor set, encoded.
     #[must_use]
     pub fn described_by(mut self, descriptors: &'static [u8]) -> Self {
-        self.descriptors.push(descriptors);
+        self.reflection.descriptors.push(descriptors);
         self
     }
 
     /// The routes, and a handle that reports health for all of them.
-    ///
-    /// # Errors
-    /// When the descriptors cannot be read, which is a fault of the build.
-    pub fn finish(mut self) -> Result<(Router, Health), tonic_reflection::server::Error> {
-        // grpcurl and older clients still speak v1alpha.
-        self.routes.add_service(self.reflection().build_v1()?);
-        self.routes.add_service(self.reflection().build_v1alpha()?);
-        let health = Health { names: self.names, reporter: self.reporter };
-        Ok((self.routes.routes().prepare().into_axum_router(), health))
-    }
-
-    /// Lists what this process serves and nothing else of the contract.
-    fn reflection(&self) -> tonic_reflection::server::Builder<'static> {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl can show the details of an error.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-        let described = self.descriptors.iter();
-        let builder = described.fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
-        let always = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
-        self.names.iter().copied().chain(always).fold(builder, tonic_reflection::server::Builder::with_service_name)
+    pub fn finish(self) -> (Router, Health) {
+        let health = Health { names: self.reflection.names.clone(), reporter: self.reporter };
+        (self.routes.routes().prepare().into_axum_router().merge(self.reflection.routes()), health)
     }
 }
 

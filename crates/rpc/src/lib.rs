@@ -17,6 +17,7 @@ mod observe;
 mod problem;
 pub mod process;
 mod readiness;
+mod reflection;
 
 pub use body::{BodyError, read_body};
 pub use client::{Client, channel};

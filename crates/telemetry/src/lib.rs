@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use context::{continue_trace, current_traceparent, from_headers, to_headers};
 
@@ -29,7 +29,7 @@ pub struct Options {
     pub region: String,
     /// Where to send traces, e.g. `http://127.0.0.1:4317`; nowhere when absent.
     pub otlp_endpoint: Option<String>,
-    /// Filter in the syntax of `RUST_LOG`.
+    /// What is told, as in `RUST_LOG`: levels, and targets with theirs. Fields of spans are not asked for, which would take regular expressions.
     pub filter: String,
 }
 
@@ -66,7 +66,7 @@ pub fn start(options: Options) -> Result<Telemetry, Box<dyn std::error::Error + 
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     opentelemetry::global::set_tracer_provider(provider.clone());
 
-    let filter = EnvFilter::try_new(&options.filter)?;
+    let filter: Targets = options.filter.parse()?;
     tracing_subscriber::registry()
         .with(filter)
         .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("market")))

@@ -50,7 +50,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     process.spawn("metrics", metrics::watch(node.clone(), process.shutdown.clone()));
 
     let api = Api { node: node.clone(), shutdown: process.shutdown.clone() };
-    let (router, health) = api.serve(Grpc::default()).finish()?;
+    let (router, health) = api.serve(Grpc::default()).finish();
     let readiness = Readiness::default().needs("leader", move || {
         let node = node.clone();
         async move { node.linearize().await.map_err(|refusal| refusal.to_string()) }

@@ -53,7 +53,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
         .connect(&config.nats_url)
         .await?;
     let live = Live::new(nats.clone(), shop.clone(), process.shutdown.clone());
-    let (own, health) = grpc::own(shop.clone()).finish()?;
+    let (own, health) = grpc::own(shop.clone()).finish();
     let calls = grpc::router(own, &backends);
     let app =
         App { region: config.region, pictures: Arc::new(Pictures::new(shop.clone())), shop, live, session_secret: config.session_secret };

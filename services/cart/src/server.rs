@@ -70,7 +70,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
 
     let services =
         Grpc::default().with(CartServiceServer::new(Api { carts, notices })).with(CartPeerServiceServer::new(Answers(pool.clone())));
-    let (router, health) = services.finish()?;
+    let (router, health) = services.finish();
     let kafka = config.kafka;
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));

@@ -62,7 +62,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
             consumer.start(&process, "placed orders");
         }
     }
-    let (router, health) = grpc.finish()?;
+    let (router, health) = grpc.finish();
     let kafka = config.kafka;
     let readiness =
         Readiness::default().needs("postgres", move || store::ping(pool.clone())).needs("kafka", move || spine::ping(kafka.clone()));

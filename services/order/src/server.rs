@@ -76,7 +76,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     });
 
     let api = Api { pool: pool.clone(), placer, driver, starter: starter.clone() };
-    let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish()?;
+    let (router, health) = Grpc::default().with(OrderServiceServer::new(api)).finish();
     let kafka = config.kafka;
     let readiness = Readiness::default()
         .needs("postgres", move || ::store::ping(pool.clone()))

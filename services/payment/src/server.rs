@@ -72,7 +72,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
             consumer.start(&process, "held units");
         }
     }
-    let (calls, health) = grpc.finish()?;
+    let (calls, health) = grpc.finish();
     let kafka = config.kafka;
     // The provider is not ours: without it payments still can be read, and orders wait. Without Temporal what calls leave open waits.
     let readiness =

@@ -37,7 +37,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
 
     let api = Api { region, keeper: keeper.clone(), etcd, peer };
     let services = Grpc::default().with(RegionServiceServer::new(api.clone())).with(RegionPeerServiceServer::new(api));
-    let (router, health) = services.finish()?;
+    let (router, health) = services.finish();
     let (seen, held) = (keeper.clone(), keeper);
     let readiness = Readiness::default()
         .needs("postgres", move || database.clone().ping())

@@ -22,7 +22,7 @@ pub(crate) async fn run(config: Config, process: Process) -> Result<(), Fatal> {
     let feed = Feed { bootstrap: config.kafka.clone(), writer, caught_up: caught_up.clone() };
     process.spawn("item feed", async { Ok(feed.run(shutdown).await?) });
 
-    let (router, health) = Grpc::default().with(SearchServiceServer::new(Api { reader })).finish()?;
+    let (router, health) = Grpc::default().with(SearchServiceServer::new(Api { reader })).finish();
     let kafka = config.kafka;
     let readiness = Readiness::default().needs("kafka", move || spine::ping(kafka.clone())).needs("index", move || {
         let is_caught_up = caught_up.load(Ordering::Acquire);

@@ -37,6 +37,8 @@ use crate::{
 
 /// Between two looks; longer when a look takes long.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How far it steps back when processors are short, as `nice` counts it: looking must not slow down what it waits for.
+const NICE: i32 = 10;
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -76,6 +78,7 @@ impl std::str::FromStr for Since {
 /// # Errors
 /// When nothing can be printed.
 pub async fn run(home: &Home, options: &Options) -> Result<Exit> {
+    let _ = rustix::process::nice(NICE);
     let begun = Instant::now();
     let now = SystemTime::now();
     let since = match options.since {

@@ -1,7 +1,7 @@
 //! `xtask layers`: crates depend only downwards.
 //!
 //! ```text
-//! L0 pure       ids money crdt promises                           no tokio, sqlx, tonic, clock, randomness
+//! L0 pure       ids money crdt promises resilience                no tokio, sqlx, tonic, clock, randomness
 //! L1 contract   proto
 //! L2 mechanism  config telemetry rpc store cdc spine temporal lease link  each may use those to its left
 //! L3 services   services/* engines/*                              never one another
@@ -37,7 +37,11 @@ struct Layer {
 
 /// The lowest first. `lease` and `sim` have their place before they exist.
 const LAYERS: [Layer; 5] = [
-    Layer { name: "L0 pure", members: &["crates/ids", "crates/money", "crates/crdt", "crates/promises"], peers: Peers::Left },
+    Layer {
+        name: "L0 pure",
+        members: &["crates/ids", "crates/money", "crates/crdt", "crates/promises", "crates/resilience"],
+        peers: Peers::Left,
+    },
     Layer { name: "L1 contract", members: &["crates/proto"], peers: Peers::None },
     Layer {
         name: "L2 mechanism",

@@ -88,7 +88,12 @@ impl Latencies {
         if total == 0 || total < u64::from(least) {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank among at most 2^33")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank among at most 2^33"
+        )]
         let rank = ((total as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64).clamp(1, total);
         let mut seen = 0;
         for (index, (younger, older)) in self.younger.counts.iter().zip(self.older.counts.iter()).enumerate() {

@@ -7,11 +7,19 @@ use std::time::Duration;
 use config::Reader;
 use rpc::process::Fatal;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression};
-use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+};
 use tokio_util::sync::CancellationToken;
 
 const RECONNECT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Workflow tasks that a worker has at once. A task has ten seconds from the moment that a worker takes it, and what it did is done again when they
+/// are over; so a slow machine must take few, and leave the others in Temporal's queue, where they wait without a limit.
+const TASKS: usize = 16;
+/// Steps that it takes at once, local ones and remote ones each.
+const STEPS: usize = 2 * TASKS;
 
 /// Where Temporal is.
 #[derive(Debug, Clone)]
@@ -61,7 +69,8 @@ impl Temporal {
 ///
 /// # Errors
 /// When it stops by itself.
-pub async fn work(client: Client, options: WorkerOptions, shutdown: CancellationToken) -> Result<(), Fatal> {
+pub async fn work(client: Client, mut options: WorkerOptions, shutdown: CancellationToken) -> Result<(), Fatal> {
+    options.tuner = places().into();
     let handle = tokio::runtime::Handle::current();
     let run = move || -> Result<(), Fatal> {
         let _in_runtime = handle.enter();
@@ -79,4 +88,13 @@ pub async fn work(client: Client, options: WorkerOptions, shutdown: Cancellation
         if shutdown.is_cancelled() { Ok(()) } else { Err("the temporal worker stopped by itself".into()) }
     };
     tokio::task::spawn_blocking(run).await?
+}
+
+fn places() -> TunerHolder {
+    TunerHolder::builder()
+        .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(TASKS))
+        .activity_task_slot_supplier(FixedSizeSlotSupplier::new(STEPS))
+        .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(STEPS))
+        .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
+        .build()
 }

@@ -109,7 +109,7 @@ pub(crate) async fn a_region_that_is_kept_down_is_taken_over_and_gets_its_home_b
             {
                 kill(process.pid)?;
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(200)).await;
         }
     };
     let epoch = tokio::select! {

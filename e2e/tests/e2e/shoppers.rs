@@ -29,6 +29,8 @@ const CARDS: [&str; 6] = ["tok_visa", "tok_visa", "tok_mastercard", "tok_visa", 
 const SHOWN: usize = 5;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What a shopper thinks about between two orders. Eight without it fill both cores, and then a test of faults is one of overload.
+const THINKS: Duration = Duration::from_millis(250);
 /// So many orders are asked for again under their key after they were answered.
 const ASK_AGAIN_EVERY: usize = 10;
 /// Traffic that stands still for this long is a fault of its own.
@@ -132,6 +134,7 @@ impl Traffic {
             if !self.goes_on() {
                 break;
             }
+            tokio::time::sleep(THINKS).await;
             let shopper = self.shop.in_region(region);
             let card = CARDS[(number + round) % CARDS.len()];
             let Some(bought) = self.buy(&shopper, &self.skus[(number + round) % self.skus.len()], card).await else { continue };

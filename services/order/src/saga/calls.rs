@@ -25,8 +25,10 @@ fn retries() -> RetryPolicy {
     RetryPolicy::builder().initial_interval(Duration::from_millis(100)).maximum_interval(Duration::from_secs(5)).build()
 }
 
+/// A step that has to wait long for its next try waits in Temporal: the worker's places are for sagas that can go on.
 pub(super) fn local() -> LocalActivityOptions {
-    LocalActivityOptions::builder().start_to_close_timeout(Duration::from_secs(6)).retry_policy(retries()).build()
+    let options = LocalActivityOptions::builder().start_to_close_timeout(Duration::from_secs(6)).retry_policy(retries());
+    options.timer_backoff_threshold(Duration::from_millis(500)).build()
 }
 
 /// One try of at most a second.

@@ -110,11 +110,13 @@ impl Part {
         self.port() + ADMIN
     }
 
-    /// How far it steps back when processors are short: those that keep time go first, or a machine that has too much to do would lose its leases.
+    /// How far it steps back when processors are short: those that keep time go first, or a machine that has too much to do would lose its leases. Then
+    /// Kafka, which needs seconds of processor time to come back, and which all wait for.
     #[must_use]
     pub fn nice(&self) -> i32 {
         match (self.kind, self.name.as_str()) {
             (Kind::Service, "coordinator" | "links" | "region") => 0,
+            (Kind::Kafka(_), _) => 2,
             _ => 5,
         }
     }

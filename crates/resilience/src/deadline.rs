@@ -46,6 +46,8 @@ pub struct InvalidTimeout;
 
 /// Digits of a `grpc-timeout`.
 const DIGITS: usize = 8;
+/// The largest count that has so many.
+const MOST: u128 = 99_999_999;
 
 /// Reads a `grpc-timeout`, as in the gRPC protocol over HTTP/2.
 ///
@@ -72,11 +74,10 @@ pub fn parse_timeout(text: &str) -> Result<Duration, InvalidTimeout> {
 /// Writes a `grpc-timeout`: never more than `timeout`, and as exact as eight digits are.
 #[must_use]
 pub fn format_timeout(timeout: Duration) -> String {
-    const MOST: u128 = 10u128.pow(DIGITS as u32) - 1;
     let nanos = timeout.as_nanos();
     let units = [(1, 'n'), (1_000, 'u'), (1_000_000, 'm'), (1_000_000_000, 'S'), (60_000_000_000, 'M')];
     let fitting = units.into_iter().map(|(size, unit)| (nanos / size, unit)).find(|(count, _)| *count <= MOST);
-    let (count, unit) = fitting.unwrap_or(((nanos / 3_600_000_000_000).min(MOST), 'H'));
+    let (count, unit) = fitting.unwrap_or_else(|| ((nanos / 3_600_000_000_000).min(MOST), 'H'));
     format!("{count}{unit}")
 }
 

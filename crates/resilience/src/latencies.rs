@@ -43,7 +43,7 @@ fn bucket(latency: Duration) -> usize {
     let doubling = micros.ilog2();
     // The three bits below the highest: where it lies within its doubling.
     let step = if doubling >= 3 { (micros >> (doubling - 3)) & 7 } else { (micros << (3 - doubling)) & 7 };
-    (doubling as usize * STEPS + step as usize).min(BUCKETS - 1)
+    usize::try_from(u64::from(doubling) * STEPS as u64 + step).unwrap_or(BUCKETS).min(BUCKETS - 1)
 }
 
 /// The highest latency of a bucket.

@@ -122,5 +122,5 @@ pub(crate) async fn a_region_that_is_kept_down_is_taken_over_and_gets_its_home_b
     let back = market.held_by("eu", "eu", BACK_WITHIN).await;
     ensure!(back > epoch, "{back} after {epoch}");
     market.mirrored().await;
-    market.verify(&["--wait", "60s"]).await
+    market.verify(&["--wait", "120s"]).await
 }

@@ -30,7 +30,7 @@ const SHOWN: usize = 5;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What a shopper thinks about between two orders. Eight without it fill both cores, and then a test of faults is one of overload.
-const THINKS: Duration = Duration::from_millis(250);
+const THINKS: Duration = Duration::from_millis(500);
 /// So many orders are asked for again under their key after they were answered.
 const ASK_AGAIN_EVERY: usize = 10;
 /// Traffic that stands still for this long is a fault of its own.

@@ -144,8 +144,8 @@ impl Steps {
     }
 
     /// Takes a step. A saga whose step fails, or whose step says so by `is_at_rest`, makes room for others until it is tried again. When the order's
-    /// home is the other region's by now, that carries on and nothing here ever can, so the saga fails for good; when the home comes back, the
-    /// sweeper starts it anew.
+    /// home is the other region's by now, that carries on and nothing here ever can, so the saga fails for good, as does one whose order was undone; when
+    /// the home comes back, the sweeper starts it anew.
     async fn taken<T>(
         &self,
         step: &Step,
@@ -158,8 +158,8 @@ impl Steps {
         if result.as_ref().map_or(true, is_at_rest) {
             self.flow.leave(id);
         }
-        if result.is_err() && sagas::give_up(&self.pool, id).await.map_err(again)? {
-            tracing::info!(order.id = %id, "the order's home is the other region's, which carries on with its saga");
+        if result.is_err() && sagas::is_lost(&self.pool, id).await.map_err(again)? {
+            tracing::info!(order.id = %id, "the order is the other region's now, or undone; this saga ends");
             return Err(ActivityError::application(ApplicationFailure::non_retryable(Error::Fenced)));
         }
         result

@@ -6,28 +6,36 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// Notes that the orders' workflows were started. Each order stands there once.
+/// Notes that the orders' workflows were started, under which epoch of their homes. Each order stands there once.
 pub(crate) async fn mark_started(pool: &PgPool, ids: &[OrderId]) -> Result<(), Error> {
-    sqlx::query("INSERT INTO sagas (order_id) SELECT unnest($1::uuid[]) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
-        .bind(ids.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO sagas (order_id, epoch)
+         SELECT o.order_id, h.epoch FROM orders o JOIN region.homes h ON h.home = o.home_region WHERE o.order_id = ANY($1)
+         ON CONFLICT (order_id) DO UPDATE SET started_at = now(), epoch = excluded.epoch",
+    )
+    .bind(ids.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
 /// Notes that the order's return workflow was started.
 pub(crate) async fn mark_return_started(pool: &PgPool, id: OrderId) -> Result<(), Error> {
-    sqlx::query("INSERT INTO returns (order_id) VALUES ($1) ON CONFLICT (order_id) DO UPDATE SET started_at = now()")
-        .bind(id.as_uuid())
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO returns (order_id, epoch)
+         SELECT o.order_id, h.epoch FROM orders o JOIN region.homes h ON h.home = o.home_region WHERE o.order_id = $1
+         ON CONFLICT (order_id) DO UPDATE SET started_at = now(), epoch = excluded.epoch",
+    )
+    .bind(id.as_uuid())
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
 /// An order whose workflow may be missing.
 pub(crate) struct Unstarted {
     pub(crate) id: OrderId,
-    /// It was noted as started, but that is long ago.
+    /// It was noted as started, but that is long ago, or the home was elsewhere since then.
     pub(crate) was_started: bool,
 }
 
@@ -37,12 +45,14 @@ impl Unstarted {
     }
 }
 
-/// Open orders of the homes that this region holds, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a minute ago.
+/// Open orders of the homes that this region holds, oldest first, whose workflow may be missing: for 2 s not noted as started, or noted more than a
+/// minute ago or under an earlier epoch.
 pub(crate) async fn list_unstarted_orders(pool: &PgPool) -> Result<Vec<Unstarted>, Error> {
     let rows: Vec<(Uuid, bool)> = sqlx::query_as(
-        "SELECT o.order_id, s.order_id IS NOT NULL FROM orders o LEFT JOIN sagas s USING (order_id)
-         WHERE o.state IN ('placed', 'confirmed') AND o.home_region IN (SELECT home FROM region.homes WHERE holder = region.self())
-           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute')
+        "SELECT o.order_id, s.order_id IS NOT NULL
+         FROM orders o JOIN region.homes h ON h.home = o.home_region LEFT JOIN sagas s USING (order_id)
+         WHERE o.state IN ('placed', 'confirmed') AND h.holder = region.self()
+           AND (s.order_id IS NULL AND o.placed_at < now() - interval '2 seconds' OR s.started_at < now() - interval '1 minute' OR s.epoch < h.epoch)
          ORDER BY s.order_id IS NOT NULL, o.placed_at LIMIT 500",
     )
     .fetch_all(pool)
@@ -50,12 +60,13 @@ pub(crate) async fn list_unstarted_orders(pool: &PgPool) -> Result<Vec<Unstarted
     Ok(rows.into_iter().map(Unstarted::of).collect())
 }
 
-/// Orders of these homes that are being returned and whose return workflow may be missing: not noted as started, or noted more than a minute ago.
+/// Orders of these homes that are being returned and whose return workflow may be missing: not noted as started, or noted more than a minute ago or under an earlier epoch.
 pub(crate) async fn list_unstarted_returns(pool: &PgPool) -> Result<Vec<Unstarted>, Error> {
     let rows: Vec<(Uuid, bool)> = sqlx::query_as(
-        "SELECT o.order_id, r.order_id IS NOT NULL FROM orders o LEFT JOIN returns r USING (order_id)
-         WHERE o.state = 'shipped' AND o.course = 'returning' AND o.home_region IN (SELECT home FROM region.homes WHERE holder = region.self())
-           AND (r.order_id IS NULL OR r.started_at < now() - interval '1 minute')
+        "SELECT o.order_id, r.order_id IS NOT NULL
+         FROM orders o JOIN region.homes h ON h.home = o.home_region LEFT JOIN returns r USING (order_id)
+         WHERE o.state = 'shipped' AND o.course = 'returning' AND h.holder = region.self()
+           AND (r.order_id IS NULL OR r.started_at < now() - interval '1 minute' OR r.epoch < h.epoch)
          ORDER BY r.order_id IS NOT NULL, o.order_id LIMIT 500",
     )
     .fetch_all(pool)
@@ -63,24 +74,14 @@ pub(crate) async fn list_unstarted_returns(pool: &PgPool) -> Result<Vec<Unstarte
     Ok(rows.into_iter().map(Unstarted::of).collect())
 }
 
-/// Forgets that the order's workflows were started, if its home is the other region's by now: when it comes back, they are started anew. True when
-/// it is.
-pub(crate) async fn give_up(pool: &PgPool, id: OrderId) -> Result<bool, Error> {
-    let is_elsewhere = sqlx::query_scalar(
-        "WITH elsewhere AS (
-             SELECT o.order_id FROM orders o JOIN region.homes h ON h.home = o.home_region
-             WHERE o.order_id = $1 AND h.holder <> region.self()
-         ), unnoted AS (
-             DELETE FROM sagas WHERE order_id IN (SELECT order_id FROM elsewhere)
-         ), unnoted_returns AS (
-             DELETE FROM returns WHERE order_id IN (SELECT order_id FROM elsewhere)
-         )
-         SELECT EXISTS (SELECT 1 FROM elsewhere)",
-    )
-    .bind(id.as_uuid())
-    .fetch_one(pool)
-    .await?;
-    Ok(is_elsewhere)
+/// Whether nothing can be done for the order here any more: its home is the other region's by now, or it was undone.
+pub(crate) async fn is_lost(pool: &PgPool, id: OrderId) -> Result<bool, Error> {
+    let is_lost = sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT 1 FROM orders o JOIN region.homes h ON h.home = o.home_region WHERE o.order_id = $1 AND h.holder = region.self()
+         )",
+    );
+    Ok(is_lost.bind(id.as_uuid()).fetch_one(pool).await?)
 }
 
 /// Notes that the order waits for the shopper's bank.

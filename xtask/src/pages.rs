@@ -1,7 +1,7 @@
 //! `xtask pages`: every error reason that callers can see has a page in `docs/errors/`, and every page a reason.
 //!
 //! A reason is a string literal such as `"INVENTORY_OUT_OF_STOCK"`: capitals that begin with a service's name, in production code of
-//! `services/*/src`. `config.rs` is left out, because there such literals are names of environment variables. To these come the three
+//! `services/*/src`. `config.rs` is left out, because there such literals are names of environment variables. To these come the four
 //! [`GENERIC`] reasons of `crates/rpc`.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::{
 const PREFIXES: [&str; 10] = ["BFF_", "CART_", "INVENTORY_", "PAYMENT_", "ORDER_", "SEARCH_", "EDGE_", "PSP_", "LINKS_", "REGION_"];
 
 /// Reasons that any service may give.
-const GENERIC: [&str; 3] = ["DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"];
+const GENERIC: [&str; 4] = ["DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED", "OVERLOADED", "INTERNAL"];
 
 const ERRORS: Subject =
     Subject { noun: "reason", folder: "docs/errors/", says: "what it means, what to do, its kind and HTTP status", home: "the code" };

@@ -38,17 +38,22 @@ pub mod events {
 
 mod convert;
 
-/// The path of every RPC of the contract, e.g. `/order.v1.OrderService/PlaceOrder`.
+pub use prost_types::method_options::IdempotencyLevel;
+
+/// The path of every RPC of the contract, e.g. `/order.v1.OrderService/PlaceOrder`, and whether it may be called again.
 ///
 /// # Panics
 /// Never: the descriptors are of this build.
-pub fn method_paths() -> impl Iterator<Item = String> {
+pub fn methods() -> impl Iterator<Item = (String, IdempotencyLevel)> {
     let set = <prost_types::FileDescriptorSet as prost::Message>::decode(DESCRIPTORS).expect("the build wrote its own descriptors");
     set.file.into_iter().flat_map(|file| {
         let package = file.package().to_owned();
         file.service.into_iter().flat_map(move |service| {
             let prefix = format!("/{package}.{}", service.name());
-            service.method.into_iter().map(move |method| format!("{prefix}/{}", method.name()))
+            service.method.into_iter().map(move |method| {
+                let level = method.options.as_ref().map(prost_types::MethodOptions::idempotency_level).unwrap_or_default();
+                (format!("{prefix}/{}", method.name()), level)
+            })
         })
     })
 }

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 /// What a call is worth when not all can be taken on. The lowest are refused first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Can be done later, or not at all: prefetching, statistics.
     Sheddable,
     /// Somebody looks around.
     Browse,
     /// Somebody fills a cart, or asks after an order.
+    #[default]
     Shop,
     /// Money is about to move, or an order to be settled.
     Checkout,
@@ -21,6 +22,17 @@ pub enum Priority {
 impl Priority {
     /// All, the lowest first.
     pub const ALL: [Self; 4] = [Self::Sheddable, Self::Browse, Self::Shop, Self::Checkout];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sheddable => "sheddable",
+            Self::Browse => "browse",
+            Self::Shop => "shop",
+            Self::Checkout => "checkout",
+        }
+    }
 
     /// How much of the room such calls may fill.
     #[must_use]

@@ -1,6 +1,6 @@
 //! A span and metrics for every request that a service answers.
 
-use std::{collections::HashSet, sync::LazyLock, time::Instant};
+use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -9,21 +9,20 @@ use axum::{
 };
 use tracing::Instrument as _;
 
+use crate::methods;
+
 /// What a metric may be labelled with: the routes, and the methods of the contract. A path as such comes from outside and has no end.
 fn route_of(request: &Request) -> String {
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     match matched {
         Some(path) if !path.contains("{*") => path.to_owned(),
-        _ if METHODS.contains(request.uri().path()) => request.uri().path().to_owned(),
+        _ if methods::is_known(request.uri().path()) || HEALTH.contains(&request.uri().path()) => request.uri().path().to_owned(),
         matched => matched.unwrap_or("other").to_owned(),
     }
 }
 
-/// The paths of all RPCs, of ours and of those that every service has.
-static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let ours = proto::method_paths();
-    ours.chain(["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"].map(str::to_owned)).collect()
-});
+/// What every service has beside the contract.
+const HEALTH: [&str; 2] = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 
 /// The gRPC code in the headers of a response without a body, else the HTTP status.
 fn outcome_of(response: &Response) -> String {

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Readiness, admin, grpc::Health, observe::observe, readiness::Report};
+use crate::{Readiness, admin, gate::Gate, grpc::Health, observe::observe, readiness::Report, server::scoped};
 
 /// Also for the C of our libraries: ADR 0002.
 #[global_allocator]
@@ -129,7 +129,7 @@ impl Process {
         });
         tracing::info!(listen = %self.base.listen, admin = %self.base.admin, "serving");
         seen.mark_unchanged();
-        let router = router.layer(axum::middleware::from_fn(observe));
+        let router = router.layer(axum::middleware::from_fn_with_state(Gate::default(), scoped)).layer(axum::middleware::from_fn(observe));
         // An answer must not wait until the client has acknowledged the one before, which it may take 40 ms for.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);

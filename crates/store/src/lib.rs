@@ -19,6 +19,7 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 pub use together::{Batch, Together, Waiting};
 pub use upkeep::upkeep;
@@ -39,6 +40,10 @@ pub enum Error {
 
 /// How long an idle connection is taken to be as it was. A server that dies is back later than that.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// For so long after a call was cancelled a connection that comes back is asked whether it is at rest ..
+const LATELY: Duration = Duration::from_millis(50);
+/// .. and is closed if it does not say so within this time.
+const ABANDONED: Duration = Duration::from_millis(50);
 
 /// A pool of at most `max` connections to `url`, made when first used. Waiting for a connection takes at most 3 s.
 ///
@@ -50,6 +55,8 @@ pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
     let options = options.options([("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("lock_timeout", "5s")]);
     // A client whose machine is gone must not keep its session and its locks for the two hours that the kernel would give it.
     let options = options.options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3")]);
+    // A server whose client is gone notices by its next statement only, unless it is told to look; by then it may have worked ten seconds for nobody.
+    let options = options.options([("client_connection_check_interval", "250ms")]);
     // A connection that was in use a moment ago needs no question whether it is still there, which would be a round trip each time.
     let pool = PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, last| {
         Box::pin(async move {
@@ -57,6 +64,13 @@ pub fn connect(url: &Secret, max: u32) -> Result<PgPool, Error> {
                 connection.ping().await?;
             }
             Ok(true)
+        })
+    });
+    let pool = pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // Whoever was cancelled in the middle of a statement has left it running. Without its connection the server ends it.
+            let may_be_busy = rpc::was_cancelled_within(LATELY);
+            Ok(!may_be_busy || timeout(ABANDONED, connection.ping()).await.is_ok_and(|pinged| pinged.is_ok()))
         })
     });
     Ok(pool.max_connections(max).min_connections(1).acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options))

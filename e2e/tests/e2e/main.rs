@@ -2,6 +2,7 @@
 //! ones break what the earlier ones used.
 
 mod browser;
+mod calls;
 mod carts;
 mod cli;
 mod collector;
@@ -45,7 +46,7 @@ macro_rules! tests {
 }
 
 /// In this order.
-const TESTS: [Test; 50] = tests![
+const TESTS: [Test; 51] = tests![
     cli::up_tells_of_every_part_and_when_it_was_ready,
     cli::status_knows_every_process,
     cli::a_second_up_is_refused,
@@ -70,6 +71,7 @@ const TESTS: [Test; 50] = tests![
     region::each_region_holds_its_own_home,
     region::a_home_is_moved_and_given_back_by_hand,
     region::a_drained_region_holds_nothing,
+    calls::a_request_that_is_given_up_stops_its_statement,
     schema::a_table_is_changed_in_both_regions_while_orders_come,
     refusals::bad_requests_get_a_problem_document_with_a_page,
     refusals::an_unknown_region_is_refused,

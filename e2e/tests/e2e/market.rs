@@ -1,6 +1,7 @@
 //! The whole market, through the `backbone` command.
 
 use std::{
+    fs::read_to_string,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -8,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
 use crate::{collector::Collector, shop::Shop};
@@ -130,6 +132,15 @@ impl Market {
     pub(crate) async fn process(&self, region: &str, name: &str) -> Result<Process> {
         let mut processes = self.processes().await?.into_iter();
         processes.find(|process| process.region == region && process.name == name).with_context(|| format!("{region}/{name} runs"))
+    }
+
+    /// A region's database, as its operator.
+    pub(crate) async fn database(&self, region: &str) -> Result<PgConnection> {
+        let settings: Value = serde_json::from_str(&read_to_string(self.home().join("settings.json"))?)?;
+        let password = settings["secrets"]["superuser"].as_str().context("a password")?;
+        let port = self.process(region, "postgres").await?.port;
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("postgres").password(password);
+        Ok(PgConnection::connect_with(&options.database("market")).await?)
     }
 
     /// The shop at its one address.

@@ -68,15 +68,6 @@ impl Market {
         ensure!(said.code == 0 && said.text.matches("would be applied in eu and us").count() == 2, "{said:?}");
         Ok(())
     }
-
-    /// A region's database, as its operator.
-    async fn database(&self, region: &str) -> Result<PgConnection> {
-        let settings: Value = serde_json::from_str(&read_to_string(self.home().join("settings.json"))?)?;
-        let password = settings["secrets"]["superuser"].as_str().context("a password")?;
-        let port = self.process(region, "postgres").await?.port;
-        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("postgres").password(password);
-        Ok(PgConnection::connect_with(&options.database("market")).await?)
-    }
 }
 
 /// The newest order of `home` gets a note in its own region, and the other one has it too.

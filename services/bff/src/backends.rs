@@ -1,6 +1,6 @@
 //! The services behind: connections, health, and what their silence means.
 
-use std::{error::Error as StdError, time::Duration};
+use std::error::Error as StdError;
 
 use proto::{
     cart::v1::cart_service_client::CartServiceClient, inventory::v1::inventory_service_client::InventoryServiceClient,
@@ -11,9 +11,6 @@ use tonic::{Code, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::config::Config;
-
-/// Pauses before the second and the third try.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
 
 /// One connection to each service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -61,24 +58,12 @@ pub(crate) async fn ping(client: Client) -> Result<(), rpc::Unready> {
     }
 }
 
-/// Calls a service; when it cannot be reached the call is made again, so only for calls that may be repeated.
-pub(crate) async fn call<T, F>(service: &'static str, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    for pause in PAUSES {
-        match attempt().await {
-            Err(status) if is_lost(&status) => {
-                tracing::debug!(service, error = %status, "call is made again");
-                tokio::time::sleep(pause).await;
-            }
-            answer => return finish(service, answer),
-        }
-    }
-    finish(service, attempt().await)
+/// What a call came to.
+pub(crate) async fn call<T>(service: &'static str, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Failure> {
+    finish(service, answer.await)
 }
 
-fn finish<T>(service: &'static str, answer: Result<Response<T>, Status>) -> Result<T, Failure> {
+pub(crate) fn finish<T>(service: &'static str, answer: Result<Response<T>, Status>) -> Result<T, Failure> {
     answer.map(Response::into_inner).map_err(|status| {
         if status.details().is_empty() {
             tracing::warn!(service, code = ?status.code(), error = %status.message(), "call failed");
@@ -140,23 +125,5 @@ mod tests {
         assert!(!away.message.contains("127.0.0.1"));
         let late = failure("order", &Status::from_error(Box::new(tonic::TimeoutExpired(()))));
         assert_eq!((late.kind, late.reason.as_str()), (Kind::Timeout, "DEADLINE_EXCEEDED"));
-    }
-
-    #[tokio::test]
-    async fn only_lost_calls_are_made_again() {
-        let mut tries = 0;
-        let answer: Result<(), _> = call("cart", || {
-            tries += 1;
-            async { Err(Status::unavailable("gone")) }
-        })
-        .await;
-        assert_eq!((tries, answer.unwrap_err().kind), (3, Kind::Unavailable));
-        tries = 0;
-        let refused: Result<(), _> = call("cart", || {
-            tries += 1;
-            async { Err(Status::from(Failure::new(Kind::Unavailable, "DEPENDENCY_UNAVAILABLE", "no database"))) }
-        })
-        .await;
-        assert_eq!((tries, refused.unwrap_err().message.as_str()), (1, "no database"));
     }
 }

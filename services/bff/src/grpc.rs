@@ -93,6 +93,6 @@ async fn pass_on(State(client): State<Client>, request: Request) -> Response {
     }
     match client.oneshot(request).await {
         Ok(response) => response.into_response(),
-        Err(error) => status(backends::failure("the service", &Status::from_error(error.into())).into()),
+        Err(error) => status(backends::failure("the service", &error).into()),
     }
 }

@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod pictures;
+mod priority;
 mod problem;
 mod server;
 mod session;

@@ -25,7 +25,7 @@ use crate::{
     live::Live,
     metrics, pages,
     pictures::{self, Pictures},
-    problem,
+    priority, problem,
     shop::Shop,
 };
 
@@ -73,6 +73,7 @@ fn router(app: App, calls: Router) -> Router {
         .fallback(unknown)
         .layer(CatchPanicLayer::custom(|_| fault().into_response()))
         .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn(priority::set))
 }
 
 fn fault() -> Error {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use rpc::Failure;
+use rpc::{Context, Failure};
 use tokio::time::Instant;
 
 use crate::view::Item;
@@ -86,7 +86,8 @@ impl Shelf {
         }
         let asked = Instant::now();
         for batch in batches(skus.clone(), self.warm(asked)) {
-            match fetch(batch.clone()).await {
+            // All who wait get the answer, so it is not this one's deadline that counts.
+            match Context::default().scope(fetch(batch.clone())).await {
                 Ok(items) => self.put(batch, items, asked),
                 Err(failure) => {
                     *failed = Some((asked, failure.clone()));

@@ -1,13 +1,6 @@
 //! What can be done in the shop. The JSON API, the pages and gRPC all go through here.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use config::Secret;
 use ids::{IdempotencyKey, OrderId, SessionId, Sku};
@@ -80,19 +73,11 @@ impl Shop {
         let page_size = page_size.unwrap_or_default();
         let (items, next_page_token) = if text.trim().is_empty() {
             let request = ListItemsRequest { page_size, page_token };
-            let page = call("inventory", || {
-                let (mut client, request) = (self.backends.inventory(), request.clone());
-                async move { client.list_items(request).await }
-            });
-            let page = page.await?;
+            let page = call("inventory", self.backends.inventory().list_items(request)).await?;
             (page.items.into_iter().map(Item::from).collect(), page.next_page_token)
         } else {
             let request = SearchRequest { query: text, page_size, page_token };
-            let page = call("search", || {
-                let (mut client, request) = (self.backends.search(), request.clone());
-                async move { client.search(request).await }
-            });
-            let page = page.await?;
+            let page = call("search", self.backends.search().search(request)).await?;
             (self.items_of(page.hits.into_iter().map(|hit| hit.sku).collect()).await?, page.next_page_token)
         };
         Ok(Items { items, next_page_token: Some(next_page_token).filter(|token| !token.is_empty()) })
@@ -110,11 +95,8 @@ impl Shop {
             return Ok(Vec::new());
         }
         let request = BatchGetItemsRequest { skus };
-        let answer = call("inventory", || {
-            let (mut client, request) = (self.backends.inventory(), request.clone());
-            async move { client.batch_get_items(request).await }
-        });
-        Ok(answer.await?.items.into_iter().map(Item::from).collect())
+        let answer = call("inventory", self.backends.inventory().batch_get_items(request)).await?;
+        Ok(answer.items.into_iter().map(Item::from).collect())
     }
 
     /// The session's cart.
@@ -131,11 +113,8 @@ impl Shop {
 
     async fn stored_cart(&self, session: &SessionId) -> Result<cart::Cart, Failure> {
         let request = GetCartRequest { cart_id: session.to_string() };
-        let answer = call("cart", || {
-            let (mut client, request) = (self.backends.cart(), request.clone());
-            async move { client.get_cart(request).await }
-        });
-        answer.await?.cart.ok_or_else(|| empty("cart"))
+        let answer = call("cart", self.backends.cart().get_cart(request)).await?;
+        answer.cart.ok_or_else(|| empty("cart"))
     }
 
     async fn priced(&self, cart: cart::Cart) -> Result<Cart, Error> {
@@ -155,22 +134,16 @@ impl Shop {
         self.item(sku).await?;
         let line = Some(market::Line { sku: sku.to_string(), quantity });
         let request = SetLineRequest { cart_id: session.to_string(), line, idempotency_key: text(key) };
-        let answer = call("cart", || {
-            let (mut client, request) = (self.backends.cart(), request.clone());
-            async move { client.set_line(request).await }
-        });
-        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        let answer = call("cart", self.backends.cart().set_line(request)).await?;
+        let cart = answer.cart.ok_or_else(|| empty("cart"))?;
         self.priced(cart).await
     }
 
     /// Takes what is in `from` into the cart of a shopper who has signed in. Asked again, it adds nothing more.
     pub(crate) async fn absorb(&self, session: &SessionId, from: &SessionId) -> Result<Cart, Error> {
         let request = AbsorbCartRequest { cart_id: session.to_string(), from_cart_id: from.to_string(), idempotency_key: String::new() };
-        let answer = call("cart", || {
-            let (mut client, request) = (self.backends.cart(), request.clone());
-            async move { client.absorb_cart(request).await }
-        });
-        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        let answer = call("cart", self.backends.cart().absorb_cart(request)).await?;
+        let cart = answer.cart.ok_or_else(|| empty("cart"))?;
         self.priced(cart).await
     }
 
@@ -185,11 +158,8 @@ impl Shop {
     /// Takes an item out of the cart; one that is not in it is no error.
     pub(crate) async fn remove_line(&self, session: &SessionId, sku: &Sku, key: Option<IdempotencyKey>) -> Result<Cart, Error> {
         let request = RemoveLineRequest { cart_id: session.to_string(), sku: sku.to_string(), idempotency_key: text(key) };
-        let answer = call("cart", || {
-            let (mut client, request) = (self.backends.cart(), request.clone());
-            async move { client.remove_line(request).await }
-        });
-        let cart = answer.await?.cart.ok_or_else(|| empty("cart"))?;
+        let answer = call("cart", self.backends.cart().remove_line(request)).await?;
+        let cart = answer.cart.ok_or_else(|| empty("cart"))?;
         self.priced(cart).await
     }
 
@@ -254,11 +224,7 @@ impl Shop {
 
     /// Places an order.
     pub(crate) async fn place(&self, request: PlaceOrderRequest) -> Result<PlaceOrderResponse, Error> {
-        let answer = change(|| {
-            let (mut client, request) = (self.backends.order(), request.clone());
-            async move { client.place_order(request).await }
-        });
-        let answer = answer.await?;
+        let answer = change(self.backends.order().place_order(request)).await?;
         metrics::count_order(answer.replayed);
         Ok(answer)
     }
@@ -272,11 +238,7 @@ impl Shop {
 
     /// The same, as the order service has it.
     pub(crate) async fn cancel(&self, request: CancelOrderRequest) -> Result<CancelOrderResponse, Error> {
-        let answer = change(|| {
-            let (mut client, request) = (self.backends.order(), request.clone());
-            async move { client.cancel_order(request).await }
-        });
-        answer.await
+        change(self.backends.order().cancel_order(request)).await
     }
 
     /// Sends a shipped order back.
@@ -288,11 +250,7 @@ impl Shop {
 
     /// The same, as the order service has it.
     pub(crate) async fn take_back(&self, request: ReturnOrderRequest) -> Result<ReturnOrderResponse, Error> {
-        let answer = change(|| {
-            let (mut client, request) = (self.backends.order(), request.clone());
-            async move { client.return_order(request).await }
-        });
-        answer.await
+        change(self.backends.order().return_order(request)).await
     }
 
     /// An order.
@@ -303,32 +261,17 @@ impl Shop {
     /// An order as the order service has it.
     pub(crate) async fn stored_order(&self, id: OrderId) -> Result<wire::Order, Error> {
         let request = GetOrderRequest { order_id: id.to_string() };
-        let answer = call("order", || {
-            let (mut client, request) = (self.backends.order(), request.clone());
-            async move { client.get_order(request).await }
-        });
-        Ok(answer.await?.order.ok_or_else(|| empty("order"))?)
+        let answer = call("order", self.backends.order().get_order(request)).await?;
+        Ok(answer.order.ok_or_else(|| empty("order"))?)
     }
 }
 
-/// Changes an order. The key makes a repeat harmless, so a call that was lost is made again; when that is lost too nobody knows.
-async fn change<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    let may_be_done = AtomicBool::new(false);
-    let answer = call("order", || async {
-        let answer = attempt().await;
-        if let Err(status) = &answer
-            && backends::is_lost(status)
-            && !backends::was_never_sent(status)
-        {
-            may_be_done.store(true, Ordering::Relaxed);
-        }
-        answer
-    });
-    match answer.await {
-        Err(failure) if failure.kind == Kind::Unavailable && may_be_done.load(Ordering::Relaxed) => Err(Error::OutcomeUnknown),
+/// Changes an order. The key makes a repeat harmless, so a call that was lost was made again already; when that is lost too nobody knows.
+async fn change<T>(answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+    let answer = answer.await;
+    let may_be_done = answer.as_ref().err().is_some_and(|status| backends::is_lost(status) && !backends::was_never_sent(status));
+    match backends::finish("order", answer) {
+        Err(failure) if failure.kind == Kind::Unavailable && may_be_done => Err(Error::OutcomeUnknown),
         answer => Ok(answer?),
     }
 }

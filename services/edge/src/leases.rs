@@ -8,7 +8,7 @@ use proto::{
     market::v1 as market,
     region::v1::{GetRegionRequest, GetRegionResponse, region_service_client::RegionServiceClient},
 };
-use rpc::{Client, process::Fatal};
+use rpc::{Client, ServiceConfig, process::Fatal};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
@@ -26,7 +26,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new(regions: &Regions, service: &Endpoint, config: &Config) -> Self {
-        let client = rpc::channel(service.clone());
+        let client = Client::new([service.clone()], ServiceConfig::for_probes());
         Self { regions: regions.clone(), client, interval: config.lease_interval, timeout: config.probe_timeout }
     }
 

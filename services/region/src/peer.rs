@@ -5,7 +5,7 @@ use std::time::Duration;
 use ids::Region;
 use lease::{PeerLook, Time};
 use proto::region::v1::{GetStandingRequest, GetStandingResponse, HandOverRequest, region_peer_service_client::RegionPeerServiceClient};
-use rpc::Client;
+use rpc::{Client, ServiceConfig};
 use tokio::time::sleep;
 use tonic::{Request, Status, transport::Endpoint};
 
@@ -20,7 +20,7 @@ pub(crate) struct Peer(RegionPeerServiceClient<Client>);
 
 impl Peer {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self(RegionPeerServiceClient::new(rpc::channel(endpoint)))
+        Self(RegionPeerServiceClient::new(Client::new([endpoint], ServiceConfig::for_probes())))
     }
 
     async fn standing(&self) -> Result<GetStandingResponse, Status> {

@@ -11,7 +11,7 @@ use proto::{
         payment_service_client::PaymentServiceClient,
     },
 };
-use rpc::{Failure, Kind};
+use rpc::{Context, Failure, Kind, Priority};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use temporalio_macros::activities;
@@ -154,7 +154,8 @@ impl Steps {
         taking: impl Future<Output = Result<T, ActivityError>>,
         is_at_rest: impl FnOnce(&T) -> bool,
     ) -> Result<T, ActivityError> {
-        let result = taking.instrument(step.span(name)).await;
+        // Whoever has ordered waits for this, so it goes before those who look around.
+        let result = Context::default().with_priority(Priority::Checkout).scope(taking.instrument(step.span(name))).await;
         if result.as_ref().map_or(true, is_at_rest) {
             self.flow.leave(id);
         }

@@ -13,6 +13,7 @@ mod measure;
 mod orders;
 mod place_order;
 mod report;
+mod rpc;
 mod sagas;
 mod spine;
 mod stock;
@@ -49,6 +50,8 @@ pub enum Suite {
     Spine,
     /// Puts each second, latency and memory of three coordinators, against three of etcd.
     Coordinator,
+    /// Calls: what their behaviours cost beside bare tonic, and what they do when servers are slow, broken or flooded.
+    Rpc,
 }
 
 impl Suite {
@@ -60,12 +63,12 @@ impl Suite {
 
     /// No services are needed, only the engines.
     const fn needs_engines_only(self) -> bool {
-        matches!(self, Self::Spine | Self::Coordinator)
+        matches!(self, Self::Spine | Self::Coordinator | Self::Rpc)
     }
 
     /// It starts its markets itself, a new one for each round, or needs none.
     const fn starts_its_own(self) -> bool {
-        matches!(self, Self::Checkout | Self::Sagas | Self::Failover | Self::Coordinator)
+        matches!(self, Self::Checkout | Self::Sagas | Self::Failover | Self::Coordinator | Self::Rpc)
     }
 
     async fn run(self, bed: &Bed, options: &Options) -> Result<Report> {
@@ -81,6 +84,7 @@ impl Suite {
             Self::Failover => Box::pin(failover::run(&bed.far_apart(), rounds, options.rate)).await,
             Self::Spine => Box::pin(spine::run(bed, rounds)).await,
             Self::Coordinator => Box::pin(coordinator::run(bed, rounds)).await,
+            Self::Rpc => Box::pin(rpc::run(rounds)).await,
         }
     }
 }

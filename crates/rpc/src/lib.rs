@@ -32,7 +32,7 @@ pub use context::Context;
 pub use failure::{Failure, Kind};
 pub use grpc::Grpc;
 pub use problem::Problem;
-pub use process::Process;
+pub use process::{Process, guarded, serve_on};
 pub use readiness::{Readiness, Unready};
 pub use resilience::Priority;
 pub use server::was_cancelled_within;

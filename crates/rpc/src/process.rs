@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::{Router, middleware, serve::ListenerExt as _};
 use config::{Reader, Source};
 use futures::FutureExt as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -129,14 +129,7 @@ impl Process {
         });
         tracing::info!(listen = %self.base.listen, admin = %self.base.admin, "serving");
         seen.mark_unchanged();
-        let router = router.layer(axum::middleware::from_fn_with_state(Gate::default(), scoped)).layer(axum::middleware::from_fn(observe));
-        // An answer must not wait until the client has acknowledged the one before, which it may take 40 ms for.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
-        let server = tokio::spawn(server.into_future());
+        let server = tokio::spawn(serve_on(listener, guarded(router), self.shutdown.clone().cancelled_owned()));
         self.shutdown.cancelled().await;
         tracing::info!("draining");
         self.tasks.close();
@@ -149,6 +142,23 @@ impl Process {
         }
         if self.failed.load(Ordering::Acquire) { Err("a worker failed".into()) } else { Ok(()) }
     }
+}
+
+/// All that stands before a service's own routes: spans and metrics, the gate, the circumstances and the deadline of each call.
+pub fn guarded(router: Router) -> Router {
+    router.layer(middleware::from_fn_with_state(Gate::default(), scoped)).layer(middleware::from_fn(observe))
+}
+
+/// Serves until `shutdown`, and then what is under way.
+///
+/// # Errors
+/// When serving fails.
+pub async fn serve_on(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    // An answer must not wait until the client has acknowledged the one before, which it may take 40 ms for.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(shutdown).await
 }
 
 async fn upkeep(metrics: Metrics, shutdown: CancellationToken) {

@@ -86,7 +86,9 @@ impl Balancer {
         let usable = if others.is_empty() { usable } else { others };
         let (near, far): (Vec<_>, Vec<_>) = usable.into_iter().partition(|usable| usable.is_near);
         let from = if far.is_empty() || (!near.is_empty() && dice[0] < self.near_share(&near)) { &near } else { &far };
-        let (one, two) = (draw(from, dice[1])?, draw(from, dice[2])?);
+        // Two different ones: whoever is drawn twice would win against itself.
+        let one = draw(from.iter(), dice[1])?;
+        let two = draw(from.iter().filter(|other| other.address != one.address), dice[2]).unwrap_or(one);
         let chosen = if one.load <= two.load { one } else { two }.address.clone();
         self.known.get_mut(&chosen)?.ewma.begin();
         Some(chosen)
@@ -193,15 +195,17 @@ struct Usable {
 }
 
 /// One of them, by weight.
-fn draw(from: &[Usable], dice: f64) -> Option<&Usable> {
-    let mut left = from.iter().map(|usable| usable.weight).sum::<f64>() * dice;
+fn draw<'a>(from: impl Iterator<Item = &'a Usable> + Clone, dice: f64) -> Option<&'a Usable> {
+    let mut left = from.clone().map(|usable| usable.weight).sum::<f64>() * dice;
+    let mut last = None;
     for usable in from {
+        last = Some(usable);
         left -= usable.weight;
         if left < 0.0 {
-            return Some(usable);
+            break;
         }
     }
-    from.last()
+    last
 }
 
 /// The `size` of `addresses` that `client` keeps connections to: others' fall evenly on all, and one more or less changes few (rendezvous hashing).

@@ -23,7 +23,8 @@ impl Default for Hedging {
 
 /// Hedges that may be made at once when there were none for long.
 const BURST: f64 = 10.0;
-const WINDOW: Duration = Duration::from_secs(30);
+/// Short, so that what calls took in a bad moment is soon forgotten.
+const WINDOW: Duration = Duration::from_secs(5);
 
 /// The hedges of one method.
 #[derive(Debug, Clone)]

@@ -461,7 +461,7 @@ mod tests {
         let own = |text: &str| format!(r#"{{ "backbone": {{ {text} }} }}"#);
         let bad = [
             (String::new(), "EOF"),
-            ("[]".to_owned(), "invalid type"),
+            ("[]".to_owned(), "invalid length"),
             ("{ \"methodConfig\": 1 }".to_owned(), "invalid type"),
             ("{ \"methodConfigs\": [] }".to_owned(), "unknown field"),
             ("{ \"methodConfig\": [{ \"name\": [] }] }".to_owned(), "name is empty"),

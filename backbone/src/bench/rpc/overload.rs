@@ -111,15 +111,21 @@ fn share<'a>(answers: impl Iterator<Item = &'a (Duration, Duration, (Priority, R
 
 /// From when on 99 % of the calls of each half second were answered.
 fn recovered(after: &Answers) -> Result<f64> {
-    let mut since = Duration::ZERO;
-    let mut at = Duration::ZERO;
+    let (mut since, mut at, mut shares) = (Duration::ZERO, Duration::ZERO, Vec::new());
     while at < AFTER {
         let end = at + LOOK;
-        if share(after.iter().filter(|(due, ..)| (at..end).contains(due))) < 0.99 {
+        let share = share(after.iter().filter(|(due, ..)| (at..end).contains(due)));
+        if share < 0.99 {
             since = end;
         }
+        shares.push(format!("{:.0}", share * 100.0));
         at = end;
     }
-    ensure!(since < AFTER, "it did not recover within {} s", AFTER.as_secs());
+    let refused = after.iter().rev().find_map(|(_, _, (_, answer))| answer.as_ref().err());
+    ensure!(
+        since < AFTER,
+        "it did not recover: {} % of the calls were answered in each half second; at last {refused:?}",
+        shares.join(", ")
+    );
     Ok(since.as_secs_f64())
 }

@@ -123,9 +123,11 @@ async fn a_call_that_cannot_be_in_time_is_not_begun() {
     let server = server.await;
     let client = client(&[&server], "{}");
     join_all((0..25).map(|_| search(&client))).await.into_iter().for_each(|answer| drop(answer.unwrap()));
-    let hurried = Context::default().with_time(Duration::from_millis(20));
-    let refused = hurried.scope(search(&client)).await.unwrap_err();
-    assert_eq!((refused.code(), server.calls()), (Code::DeadlineExceeded, 25));
+    for _ in 0..40 {
+        let hurried = Context::default().with_time(Duration::from_millis(20));
+        assert_eq!(hurried.scope(search(&client)).await.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    assert!(server.calls() < 25 + 20, "one in ten is a probe, and {} calls reached it", server.calls() - 25);
 }
 
 #[tokio::test]
